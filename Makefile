@@ -1,0 +1,67 @@
+# patchgate: `make help` tells everything.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test test-fast test-broker test-crash test-e2e ci lint format type walls bench up down lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Put everything into .venv (Python 3.11 or newer; nothing else is needed)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "patchgate needs Python 3.11 or newer; $(PYTHON) is older. Name another: make setup PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment here; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "setup: installing the locked packages into $(VENV)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+	@echo "setup: done"
+
+demo: setup ## Watch the main job in about two minutes: seen, slowed, blocked, explained, released
+	@$(BIN)/python -m services.cli demo $(DEMO_ARGS)
+
+test: setup ## Run all tests (real Kafka is started by the suite)
+	@$(BIN)/python -m pytest
+
+test-fast: setup ## Only the tests that need no broker and no other process
+	@$(BIN)/python -m pytest tests/unit tests/property tests/contract
+
+test-broker: setup ## Tests against real Kafka
+	@$(BIN)/python -m pytest tests/broker
+
+test-crash: setup ## Kill processes at each numbered commit step and check the log
+	@$(BIN)/python -m pytest tests/crash
+
+test-e2e: setup ## Real MTAs, all services
+	@$(BIN)/python -m pytest tests/e2e
+
+lint: setup ## ruff: rules and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: setup ## Let ruff mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+type: setup ## mypy, strict, with tests
+	@$(BIN)/mypy
+
+walls: setup ## import-linter: services meet only in topics, the core is pure
+	@$(BIN)/lint-imports --no-cache
+
+ci: lint type walls test ## What .ci/run calls
+
+up: setup ## One box: broker and all services, until Ctrl-C
+	@$(BIN)/patchgate up
+
+down: setup ## End what `make up` left running
+	@$(BIN)/patchgate down
+
+lock: ## Compile requirements.lock anew (hashes, no download address)
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --extra all --extra dev pyproject.toml -o requirements.lock
+
+clean: ## Remove .venv, caches and the state directory
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .state

@@ -1,0 +1,1 @@
+"""One room per process; they meet only in topics, never in imports."""

@@ -1,0 +1,289 @@
+"""The log: what the enforcer accepted, and what followed from it. The one truth, kept for ever.
+
+Events are past tense and carry all that `evolve` needs, so that it has no rule in it. An input's event comes first and has
+its origin in `cause`, as have its consequences; what merely fell due has none.
+"""
+
+from datetime import date, timedelta
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from shared.domain.evidence import Facts, Reading, UtcDatetime
+from shared.domain.policy import Floor, Policy, Tie
+from shared.domain.records import AdoptPolicy, Origin, ReportNotice, Row, SetFreeze
+
+NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking", "release"]
+HoldReason = Literal["blind", "freeze"]
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all events: immutable, with its tag in `type`."""
+
+
+class PlannedNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice that will fall due at an instant of law time. stage: the stage it announces or tells of."""
+
+    kind: NoticeKind
+    since: UtcDatetime
+    stage: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The way of a case from its day 0. rows: granted. blocking: rows that wait until they may be granted. notices: in order.
+
+    All instants are law time.
+    """
+
+    rows: tuple[Row, ...]
+    blocking: tuple[Row, ...] = ()
+    notices: tuple[PlannedNotice, ...] = ()
+
+
+# --- inputs ------------------------------------------------------------------------------------------------------
+
+
+class RulesAdopted(_Event, frozen=True, kw_only=True, tag="rules-adopted.v1"):
+    """An epoch: from here on this code's rules decide. `audit verify` decides again where they are its own."""
+
+    rules: int
+    version: str
+
+
+class PolicyAdopted(_Event, frozen=True, kw_only=True, tag="policy-adopted.v1"):
+    """A policy came into force; request: who asked and why (None: the one shipped, on an empty log)."""
+
+    policy: Policy
+    request: AdoptPolicy | None = None
+
+
+class Hour(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A UTC hour (since 1970) in which a reading of *product* below the floor was seen, and the record that says so."""
+
+    hour: int
+    seq: int
+    product: str
+
+
+class ServerSighted(_Event, frozen=True, kw_only=True, tag="server-sighted.v1"):
+    """A sighting that is news. news: why. below: below the floor. hours: all that count for opening from here on.
+
+    matches: every id that the message matches; server is the best of them. at_law: the law time it counts at.
+    """
+
+    server: str
+    connector: str
+    tie: Tie
+    matches: tuple[str, ...]
+    facts: Facts
+    reading: Reading
+    evidence: Origin
+    news: tuple[str, ...]
+    below: bool
+    at_law: UtcDatetime
+    hours: tuple[Hour, ...]
+
+
+class RequestDecided(_Event, frozen=True, kw_only=True, tag="request-decided.v1"):
+    """A readable request and its outcome; a policy that is asked for stands in `policy-adopted`, refused ones here."""
+
+    request: AdoptPolicy | ReportNotice | SetFreeze
+    outcome: Literal["done", "no effect", "refused"]
+    reason: str
+
+
+class HoldBegan(_Event, frozen=True, kw_only=True, tag="hold-began.v1"):
+    """The law stands still since H. blind: H lagged by more than blind_after; freeze: somebody asked (the request)."""
+
+    reason: HoldReason
+    since: UtcDatetime
+
+
+class HoldEnded(_Event, frozen=True, kw_only=True, tag="hold-ended.v1"):
+    """A reason to stand still is gone; held: all time that the law has stood still so far, other reasons included."""
+
+    reason: HoldReason
+    held: timedelta
+
+
+# --- consequences ------------------------------------------------------------------------------------------------
+
+
+class AccusationDropped(_Event, frozen=True, kw_only=True, tag="accusation-dropped.v1"):
+    """A message that matches this id, too, proved itself patched: what counted for opening counts no more."""
+
+    server: str
+    product: str
+
+
+class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
+    """A case at day 0. evidence: seqs of the sightings in distinct hours that opened it."""
+
+    server: str
+    product: str
+    floor: Floor
+    connector: str
+    enforced: bool
+    evidence: tuple[int, ...]
+    plan: Plan
+
+
+class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
+    """From observe to enforce: the case begins at day 0."""
+
+    server: str
+    product: str
+    plan: Plan
+
+
+class ClockStopped(_Event, frozen=True, kw_only=True, tag="clock-stopped.v1"):
+    """From enforce to observe: the case stands at day 0 again."""
+
+    server: str
+    product: str
+    plan: Plan
+
+
+class StageEntered(_Event, frozen=True, kw_only=True, tag="stage-entered.v1"):
+    """A row of the case came into force."""
+
+    server: str
+    product: str
+    stage: int
+    throttle_minutes_per_hour: int
+    block_minutes_per_hour: int
+
+
+class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v1"):
+    """The blocking rows may come: what the policy asks for first is there. rows: in law time, with their notices."""
+
+    server: str
+    product: str
+    rows: tuple[Row, ...]
+    notices: tuple[PlannedNotice, ...]
+
+
+class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
+    """A notice is to be sent: all that it needs is here, but for the address. notice: its id.
+
+    rows, blocking: the schedule as dates that people expect (UTC: law time + what was held so far); blocking: not before.
+    again: law time at which the same kind falls due once more unless a notice is delivered before.
+    """
+
+    notice: str
+    kind: NoticeKind
+    stage: int
+    server: str
+    connector: str
+    product: str
+    floor: Floor
+    opened_at: UtcDatetime
+    rows: tuple[Row, ...]
+    blocking: tuple[Row, ...]
+    line: str
+    line_seen_at: UtcDatetime
+    line_edge: str
+    again: UtcDatetime | None = None
+
+
+class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
+    """What became of a notice. at_law: when, in law time."""
+
+    server: str
+    product: str
+    notice: str
+    outcome: Literal["delivered", "failed", "lapsed", "no-contact"]
+    at_law: UtcDatetime
+
+
+class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
+    """A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server."""
+
+    server: str
+    product: str
+    cure: Reading
+    by: str
+    seen_at: UtcDatetime
+    ends_at: UtcDatetime
+
+
+class CaseEnded(_Event, frozen=True, kw_only=True, tag="case-ended.v1"):
+    """The case is over: its time after release is up, or (expired) its server was not seen any more."""
+
+    server: str
+    product: str
+    expired: bool
+
+
+class Checkpoint(_Event, frozen=True, kw_only=True, tag="checkpoint.v1"):
+    """The digest of all servers' state at this point, for the audit. digest: see `fold.py`."""
+
+    servers: int
+    digest: str
+
+
+Event = (
+    RulesAdopted
+    | PolicyAdopted
+    | ServerSighted
+    | RequestDecided
+    | HoldBegan
+    | HoldEnded
+    | AccusationDropped
+    | CaseOpened
+    | ClockStarted
+    | ClockStopped
+    | StageEntered
+    | BlockingGranted
+    | NoticeDue
+    | NoticeSettled
+    | CaseReleased
+    | CaseEnded
+    | Checkpoint
+)
+
+
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of the log.
+
+    seq: from 1, without a gap. at: when written. due: the instant (UTC) that brought a consequence, else None.
+    h: up to where everything seen had been folded. prev: SHA-256 of the stored bytes before it, hex ("" for the first).
+    cause: the input record it came from.
+    """
+
+    seq: int
+    at: UtcDatetime
+    due: UtcDatetime | None
+    h: UtcDatetime
+    prev: str
+    cause: Origin | None
+    event: Event
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(LogRecord)
+
+
+def encode_log(record: LogRecord) -> bytes:
+    """The bytes of *record* as stored; the chain is over them."""
+    return _ENCODER.encode(record)
+
+
+def decode_log(stored: bytes) -> LogRecord:
+    """Read stored bytes.
+
+    Raises:
+        msgspec.MsgspecError: they are no log record of this version.
+    """
+    return _DECODER.decode(stored)
+
+
+def chain(stored: bytes) -> str:
+    """What the next record's `prev` must be."""
+    return sha256(stored).hexdigest()
+
+
+def day_of(instant: UtcDatetime) -> date:
+    """The UTC day."""
+    return instant.date()

@@ -1,0 +1,243 @@
+"""`evolve`: the state after one record of the log. No rule in it, only what the event says.
+
+It works in two halves, the law's globals and the one server that an event names, so that a fold of a million servers
+touches one of them per record.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+import msgspec
+
+from shared.domain import events as e
+from shared.domain.errors import InvariantError, VersionGap
+from shared.domain.state import Case, Law, PendingNotice, Server
+
+Change = Callable[[Case], Case | None]
+
+
+def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
+    """The globals after *record*; *head* is the hash of its stored bytes.
+
+    Raises:
+        VersionGap: the record does not follow.
+    """
+    before = law or Law(seq=0, head="", at=record.at, h=record.h)
+    if record.seq != before.seq + 1 or record.prev != before.head:
+        raise VersionGap(f"log record {record.seq} does not follow record {before.seq}: its seq or its hash is off")
+    after = msgspec.structs.replace(
+        before, seq=record.seq, head=head, at=record.at, h=record.h, since_checkpoint=before.since_checkpoint + 1
+    )
+    return _globals_changed(after, before, record)
+
+
+def _globals_changed(law: Law, before: Law, record: e.LogRecord) -> Law:
+    event = record.event
+    match event:
+        case e.RulesAdopted():
+            change: dict[str, object] = {"rules": event.rules}
+        case e.PolicyAdopted():
+            change = {"policy_version": event.policy.version}
+        case e.HoldBegan():
+            change = {
+                "hold_since": before.hold_since or event.since,
+                "blind" if event.reason == "blind" else "frozen": True,
+            }
+        case e.HoldEnded():
+            return _hold_ended(law, event)
+        case e.Checkpoint():
+            change = {"since_checkpoint": 0}
+        case e.ServerSighted() if "new name" in event.news:
+            day = e.day_of(record.at)
+            change = {"new_names_on": day, "new_names": before.new_names + 1 if before.new_names_on == day else 1}
+        case _:
+            return law
+    return msgspec.structs.replace(law, **change)
+
+
+def _hold_ended(law: Law, event: e.HoldEnded) -> Law:
+    flags = {"blind": law.blind and event.reason != "blind", "frozen": law.frozen and event.reason != "freeze"}
+    since = law.h if any(flags.values()) else None  # the time until now is in `held`; another reason goes on from here
+    return msgspec.structs.replace(law, held=event.held, hold_since=since, **flags)
+
+
+def server_of(event: e.Event) -> str | None:
+    """Which server's record *event* changes, if one."""
+    match event:
+        case e.RulesAdopted() | e.PolicyAdopted() | e.RequestDecided() | e.HoldBegan() | e.HoldEnded() | e.Checkpoint():
+            return None
+        case (
+            e.ServerSighted()
+            | e.AccusationDropped()
+            | e.CaseOpened()
+            | e.ClockStarted()
+            | e.ClockStopped()
+            | e.StageEntered()
+            | e.BlockingGranted()
+            | e.NoticeDue()
+            | e.NoticeSettled()
+            | e.CaseReleased()
+            | e.CaseEnded()
+        ):
+            return event.server
+        case _:
+            assert_never(event)
+
+
+def evolve_server(server: Server | None, record: e.LogRecord, policy_version: int) -> Server:
+    """The server that the record names, after it.
+
+    Raises:
+        InvariantError: the event speaks of a server or a case that is not there.
+    """
+    event = record.event
+    if isinstance(event, e.ServerSighted):
+        return _sighted(server, event, record.seq)
+    if server is None:
+        raise InvariantError(
+            f"log record {record.seq} speaks of server {server_of(event)}, which nothing before it named"
+        )
+    if isinstance(event, e.CaseOpened):
+        case = Case(
+            product=event.product,
+            floor=event.floor,
+            opened_at=record.at,
+            opened_seq=record.seq,
+            evidence=event.evidence,
+            enforced=event.enforced,
+            rows=event.plan.rows,
+            blocking=event.plan.blocking,
+            planned=event.plan.notices,
+        )
+        return msgspec.structs.replace(
+            server,
+            cases=(*server.cases, case),
+            hours=_without(server, event.product),
+            changed_seq=record.seq,
+            policy_version=policy_version,
+        )
+    if isinstance(event, e.AccusationDropped):
+        return msgspec.structs.replace(server, hours=_without(server, event.product))
+    return _case_changed(server, record, policy_version)
+
+
+def _without(server: Server, product: str) -> tuple[e.Hour, ...]:
+    return tuple(hour for hour in server.hours if hour.product != product)
+
+
+def _sighted(server: Server | None, event: e.ServerSighted, seq: int) -> Server:
+    seen = event.facts.seen_at
+    if server is None:
+        server = Server(
+            server=event.server,
+            connector=event.connector,
+            tie=event.tie,
+            first_seen=seen,
+            last_seen=seen,
+            reading=event.reading,
+            matches=event.matches,
+        )
+    server = msgspec.structs.replace(
+        server,
+        connector=event.connector,
+        tie=event.tie,
+        reading=event.reading,
+        matches=event.matches,
+        last_seen=max(seen, server.last_seen),
+        hours=event.hours,
+    )
+    if not event.below:
+        return server
+    return msgspec.structs.replace(
+        server,
+        below_day=e.day_of(seen),
+        below_law=event.at_law,
+        line=event.facts.own_lines[0] if event.facts.own_lines else "",
+        line_seen_at=seen,
+        line_edge=event.facts.edge,
+        line_seq=seq,
+    )
+
+
+def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> Server:
+    event = record.event
+    changes_decision = True
+    match event:
+        case e.ClockStarted() | e.ClockStopped():
+            change = _clock(event)
+        case e.StageEntered():
+            change, changes_decision = _entered, False
+        case e.BlockingGranted():
+            change = _granted(event)
+        case e.NoticeDue():
+            change, changes_decision = _notice_due(event, record), False
+        case e.NoticeSettled():
+            change, changes_decision = _notice_settled(event), False
+        case e.CaseReleased():
+            change = _released(event, record)
+        case e.CaseEnded():
+            change, changes_decision = _ended, event.expired
+        case _:  # cannot happen: `server_of` names no server for the rest, and sightings and openings were taken above
+            raise InvariantError(f"log record {record.seq}: {type(event).__name__} changes no case")
+    if server.case_of(event.product) is None:
+        raise InvariantError(f"log record {record.seq} speaks of a case of {event.server} that is not open")
+    cases = (change(case) if case.product == event.product else case for case in server.cases)
+    server = msgspec.structs.replace(server, cases=tuple(case for case in cases if case is not None))
+    if not changes_decision:
+        return server
+    return msgspec.structs.replace(server, changed_seq=record.seq, policy_version=policy_version)
+
+
+def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
+    return lambda case: msgspec.structs.replace(
+        case,
+        enforced=isinstance(event, e.ClockStarted),
+        rows=event.plan.rows,
+        entered=1,
+        blocking=event.plan.blocking,
+        planned=event.plan.notices,
+        pending=(),
+        delivered_law=None,
+    )
+
+
+def _entered(case: Case) -> Case:
+    return msgspec.structs.replace(case, entered=case.entered + 1)
+
+
+def _granted(event: e.BlockingGranted) -> Change:
+    return lambda case: msgspec.structs.replace(
+        case, rows=(*case.rows, *event.rows), blocking=(), planned=event.notices
+    )
+
+
+def _notice_due(event: e.NoticeDue, record: e.LogRecord) -> Change:
+    def change(case: Case) -> Case:
+        rest = case.planned[1:] if event.kind != "release" else ()
+        if event.again is not None:
+            once_more = e.PlannedNotice(kind=event.kind, since=event.again, stage=event.stage)
+            rest = tuple(sorted((once_more, *rest), key=lambda notice: notice.since))
+        pending = PendingNotice(notice=event.notice, kind=event.kind, due_at=record.due or record.at)
+        return msgspec.structs.replace(case, planned=rest, pending=(*case.pending, pending), ordinal=case.ordinal + 1)
+
+    return change
+
+
+def _notice_settled(event: e.NoticeSettled) -> Change:
+    def change(case: Case) -> Case:
+        kept = tuple(notice for notice in case.pending if notice.notice != event.notice)
+        delivered = event.at_law if event.outcome == "delivered" else case.delivered_law
+        return msgspec.structs.replace(case, pending=kept, delivered_law=delivered)
+
+    return change
+
+
+def _released(event: e.CaseReleased, record: e.LogRecord) -> Change:
+    return lambda case: msgspec.structs.replace(
+        case, released_at=record.at, ends_law=event.ends_at, blocking=(), planned=()
+    )
+
+
+def _ended(case: Case) -> None:
+    """A case that ended is in the log only."""
+    _ = case

@@ -1,0 +1,216 @@
+"""The fold: inputs in, log records out, and the state that they make. What the enforcer runs, and what an audit runs again.
+
+Order of each step: what is due is written first, in (due, server) order; then the input's event and its consequences.
+The digest of the state is the sum mod 2^128 of SHA-256(server id LF server as JSON), so it needs no order and changes
+with one server at a time.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+from heapq import heapify, heappop, heappush
+
+import msgspec
+
+from shared.domain import decide as d
+from shared.domain import events as e
+from shared.domain.evolve import evolve_law, evolve_server, server_of
+from shared.domain.identity import Naming
+from shared.domain.policy import Policy
+from shared.domain.records import AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
+from shared.domain.state import Law, Server
+
+RULES = 1
+"""The number of this code's rules. A log of a higher one is refused; a lower one begins a new epoch."""
+
+CHECKPOINT_EVERY = 1000
+"""Log records between two digests of the state: an audit that finds a difference has at most so many to search."""
+
+_MODULUS = 1 << 128
+_HEAP_SLACK = 1000
+_ENCODE = msgspec.json.Encoder().encode
+
+Asked = AdoptPolicy | ReportNotice | SetFreeze
+Input = Sighting | Asked
+Written = tuple[e.LogRecord, bytes]
+
+
+def encode_server(server: Server) -> bytes:
+    """The bytes of one server's state, as `enforcer-state` holds it and as the digest sums it."""
+    return _ENCODE(server)
+
+
+def digest_of(key: str, value: bytes) -> int:
+    """One key's share of a table digest: the sum mod 2^128 over all of them is the digest."""
+    return int.from_bytes(sha256(key.encode() + b"\n" + value).digest()[:16], "big")
+
+
+class Fold:
+    """The state and the one way to change it. Not to be shared between threads."""
+
+    def __init__(self, policy: Policy, law: Law | None = None) -> None:
+        self.policy = policy
+        self.naming = Naming(policy)
+        self._law = law
+        self.servers: dict[str, Server] = {}
+        self.requests: dict[str, datetime] = {}
+        self.changed: set[str] = set()
+        self._shares: dict[str, int] = {}
+        self._stale: set[str] = set()
+        self._digest = 0
+        self._due: list[tuple[datetime, str]] = []
+        self._due_at: dict[str, datetime | None] = {}
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def law(self) -> Law:
+        """The globals; there are none before the first record."""
+        if self._law is None:
+            raise ValueError("nothing has been folded yet")
+        return self._law
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been folded yet."""
+        return self._law is None
+
+    def digest(self) -> str:
+        """The digest of all servers' state, hex."""
+        for name in self._stale:
+            share = digest_of(name, encode_server(self.servers[name]))
+            self._digest = (self._digest + share - self._shares.get(name, 0)) % _MODULUS
+            self._shares[name] = share
+        self._stale.clear()
+        return f"{self._digest:032x}"
+
+    # -- deciding: used at the tip only -----------------------------------------------------------------------------
+
+    def begin(self, *, at: datetime, version: str) -> list[Written]:
+        """The first records of an empty log, and those of a new epoch; nothing where the rules are in force already."""
+        if self._law is None:
+            first = self._write(e.RulesAdopted(rules=RULES, version=version), at=at, h=at)
+            return [first, self._write(e.PolicyAdopted(policy=self.policy), at=at)]
+        if self.law.rules < RULES:
+            return [self._write(e.RulesAdopted(rules=RULES, version=version), at=at)]
+        return []
+
+    def advance(self, h: datetime, *, at: datetime) -> None:
+        """H moves on: never above *at*, never back."""
+        law = self.law
+        self._law = msgspec.structs.replace(law, h=max(law.h, min(h, at)), at=max(law.at, at))
+
+    def tick(self, *, at: datetime, blind: bool) -> list[Written]:
+        """Write what is due up to H; nothing where nothing is. *blind*: H lags by more than blind_after, in real time."""
+        at = max(at, self.law.at)
+        written = [self._write(event, at=at) for event in d.decide_blind(self.law, blind=blind)]
+        while self._due and self._due[0][0] <= self.law.now:
+            instant, name = heappop(self._due)
+            if self._due_at.get(name) != instant:
+                continue  # the server moved on since this entry was made, and has a newer one
+            del self._due_at[name]  # this entry is gone; what follows makes the next, maybe of the same instant
+            due = self.law.utc_of(instant)
+            events = d.fall_due(self.servers[name], self.law, self.policy, instant)
+            written += [self._write(event, at=at, due=due) for event in events]
+        return written + self._checkpoint(at)
+
+    def take(self, message: Input, cause: Origin, *, at: datetime) -> list[Written]:
+        """Decide one input; empty where it is no news. Call `tick` first."""
+        at = max(at, self.law.at)
+        if isinstance(message, Asked):
+            events = d.decide_request(self, message, at=at)
+        else:
+            events = d.decide_sighting(self, message, at=at)
+        return [self._write(event, at=at, cause=cause) for event in events]
+
+    def _checkpoint(self, at: datetime) -> list[Written]:
+        if self.law.since_checkpoint < CHECKPOINT_EVERY:
+            return []
+        return [self._write(e.Checkpoint(servers=len(self.servers), digest=self.digest()), at=at)]
+
+    def _write(
+        self,
+        event: e.Event,
+        *,
+        at: datetime,
+        h: datetime | None = None,
+        due: datetime | None = None,
+        cause: Origin | None = None,
+    ) -> Written:
+        law = self._law
+        record = e.LogRecord(
+            seq=law.seq + 1 if law else 1,
+            at=at,
+            due=due,
+            h=h or self.law.h,
+            prev=law.head if law else "",
+            cause=cause,
+            event=event,
+        )
+        stored = e.encode_log(record)
+        self.apply(record, stored)
+        return record, stored
+
+    # -- evolving: used at the tip and in every replay ----------------------------------------------------------------
+
+    def apply(self, record: e.LogRecord, stored: bytes) -> None:
+        """Move the state on by one record of the log.
+
+        Raises:
+            InvariantError: the record does not follow, or speaks of what is not there.
+        """
+        self._law = evolve_law(self._law, record, head=e.chain(stored))
+        self._remember_request(record)
+        if isinstance(record.event, e.PolicyAdopted):
+            self._adopt(record.event.policy)
+        name = server_of(record.event)
+        if name is not None:
+            self._put(name, evolve_server(self.servers.get(name), record, self.policy.version))
+
+    def _adopt(self, policy: Policy) -> None:
+        self.policy = policy
+        self.naming = Naming(policy)
+        self._index()  # a policy may move what is due for everybody
+
+    def _put(self, name: str, server: Server) -> None:
+        self.servers[name] = server
+        self.changed.add(name)
+        self._stale.add(name)
+        instant = d.next_due(server, self.policy)
+        if instant == self._due_at.get(name):
+            return
+        self._due_at[name] = instant
+        if instant is not None:
+            heappush(self._due, (instant, name))
+        if len(self._due) > _HEAP_SLACK + 2 * len(self.servers):
+            self._index()  # entries of servers that moved on are left in the heap; at this bound it is built anew
+
+    def _remember_request(self, record: e.LogRecord) -> None:
+        request = record.event.request if isinstance(record.event, e.RequestDecided | e.PolicyAdopted) else None
+        if request is None or isinstance(request, ReportNotice):
+            return
+        self.requests[request.id] = record.at
+        for known, when in list(self.requests.items()):
+            if record.at - when > d.REQUEST_IDS_KEPT:
+                del self.requests[known]
+
+    # -- restarting -------------------------------------------------------------------------------------------------
+
+    def restore(self, servers: Iterable[Server], requests: dict[str, datetime]) -> None:
+        """Take up a stored state, instead of folding the log to it."""
+        for server in servers:
+            self.servers[server.server] = server
+            self._stale.add(server.server)
+        self.requests = dict(requests)
+        self._index()
+
+    def _index(self) -> None:
+        self._due_at = {name: d.next_due(server, self.policy) for name, server in self.servers.items()}
+        self._due = [(instant, name) for name, instant in self._due_at.items() if instant is not None]
+        heapify(self._due)
+
+    def take_changed(self) -> list[str]:
+        """The ids whose state moved since the last call, sorted."""
+        names = sorted(self.changed)
+        self.changed.clear()
+        return names

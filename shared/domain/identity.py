@@ -1,0 +1,95 @@
+"""Tie, server id and connector are law: one pure function of (facts, policy), used by enforcer and edge alike.
+
+A tie says how we know that the own lines were written by who connected:
+`connector` (address range, or the TLS name that the MTA verified) > `verified` (the client name that DNS confirmed)
+> `helo` (the name of HELO) > `untied`. A server's id is `name@connector`, `name`, or `name@peer`.
+"""
+
+import ipaddress
+
+import msgspec
+
+from shared.domain.evidence import Facts
+from shared.domain.policy import Connector, Policy, Tie
+
+_IPV6_SCOPE_BITS = 64  # one customer's subnet: hosts inside it change address at will (RFC 7421)
+_PEER_CACHE = 65_536  # addresses remembered; at the bound the table is dropped and built anew
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a message speaks for.
+
+    connector: the scope that the peer falls into, "" for none. server: the id of the best tie, None when untied.
+    matches: every id that the message matches, best tie first.
+    """
+
+    tie: Tie
+    connector: str
+    server: str | None
+    matches: tuple[str, ...]
+
+
+def peer_of(address: str) -> str:
+    """The peer as all records name it: IPv4 as it is, IPv6 as its /64 prefix, `::ffff:` folded, any zone dropped.
+
+    Raises:
+        ValueError: *address* is no IP address.
+    """
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, _IPV6_SCOPE_BITS), strict=False))
+
+
+class Naming:
+    """`identify` for one policy, with its ranges parsed once."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._internet = next((c.name for c in policy.connectors if c.kind == "internet"), "")
+        self._tls = {name.lower(): c for c in policy.connectors for name in c.tls_names}
+        networks = [(ipaddress.ip_network(text), c) for c in policy.connectors for text in c.ranges]
+        # The narrowest range wins, so that one host can be taken out of a wider connector.
+        self._networks = sorted(networks, key=lambda pair: pair[0].prefixlen, reverse=True)
+        self._by_peer: dict[str, Connector | None] = {}
+
+    def identify(self, facts: Facts) -> Identity:
+        """The ties, ids and connector of one message's facts."""
+        connector = self._connector_of(facts)
+        scope = connector.name if connector else self._internet
+        name = facts.name
+        if not name:
+            return Identity(tie="untied", connector=scope, server=None, matches=())
+        ids: list[tuple[Tie, str]] = []
+        if connector is not None:
+            ids.append(("connector", f"{name}@{scope}"))
+        # A name without a dot is nobody's in the DNS; it could also be taken for a reserved key of our tables.
+        if facts.client_resolve == "ok" and facts.client_name.lower() == name and "." in name:
+            ids.append(("verified", name))
+        if facts.helo.lower() == name:
+            ids.append(("helo", f"{name}@{facts.peer}"))
+        if not ids:
+            return Identity(tie="untied", connector=scope, server=None, matches=())
+        return Identity(tie=ids[0][0], connector=scope, server=ids[0][1], matches=tuple(server for _, server in ids))
+
+    def _connector_of(self, facts: Facts) -> Connector | None:
+        if facts.tls_name and facts.tls_name.lower() in self._tls:
+            return self._tls[facts.tls_name.lower()]
+        try:
+            return self._by_peer[facts.peer]
+        except KeyError:
+            if len(self._by_peer) >= _PEER_CACHE:
+                self._by_peer.clear()
+            found = self._by_peer[facts.peer] = self._in_range(facts.peer)
+            return found
+
+    def _in_range(self, peer: str) -> Connector | None:
+        try:
+            network = ipaddress.ip_network(peer)
+        except ValueError:
+            return None  # a Unix socket or an odd literal: no range can hold it
+        for candidate, connector in self._networks:
+            if candidate.version == network.version and network.subnet_of(candidate):  # type: ignore[arg-type]  # versions agree
+                return connector
+        return None

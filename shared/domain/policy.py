@@ -1,0 +1,267 @@
+"""The policy is a document: stages, floors, connectors, ties, notices and reply texts, versioned.
+
+It decides nothing by itself; `decide.py` and `verdict.py` read it. `parse_policy` tells every error at once.
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from enum import Enum
+from hashlib import sha256
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from shared.domain.build import Build, parse_build
+from shared.domain.errors import BuildSyntaxError, ConfigError
+from shared.domain.evidence import Reading
+from shared.smtp.replies import ReplyTextError, check_reply_template
+
+Tie = Literal["connector", "verified", "helo", "untied"]
+Mode = Literal["observe", "enforce"]
+Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
+
+_END_OF_BRANCH = 1_000_000  # above any revision that a build can have (six digits)
+
+
+class PolicyError(ConfigError):
+    """A policy cannot be used; the text names each key and what it takes. Nothing of it is adopted."""
+
+
+class Standing(Enum):
+    """Where a reading stands to a floor."""
+
+    BELOW = "below"
+    UNKNOWN = "unknown"
+    AT_OR_ABOVE = "at or above"
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One row of the policy's table: from day (law time since opening), minutes of each clock hour."""
+
+    from_day: Annotated[int, msgspec.Meta(ge=0, le=3650)]
+    throttle_minutes_per_hour: Minutes
+    block_minutes_per_hour: Minutes
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What is acceptable of one product: the least build of each branch, sorted; none means that no build is acceptable.
+
+    A branch that is not named is below the floor, unless it is newer than all that are named.
+    """
+
+    product: str
+    builds: tuple[Build, ...] = ()
+
+    def accepts(self, build: Build) -> bool:
+        """Whether *build* is at or above the floor."""
+        return any(first <= build <= last for first, last in self._accepted())
+
+    def standing(self, reading: Reading) -> Standing:
+        """Below if the whole range is, at or above if its lower end is, else unknown; another product is unknown."""
+        if reading.product != self.product:
+            return Standing.UNKNOWN
+        if not self.builds:
+            return Standing.BELOW
+        if reading.low is None or reading.high is None:
+            return Standing.UNKNOWN
+        if self.accepts(reading.low):
+            return Standing.AT_OR_ABOVE
+        if any(reading.low <= last and first <= reading.high for first, last in self._accepted()):
+            return Standing.UNKNOWN
+        return Standing.BELOW
+
+    def _accepted(self) -> Iterator[tuple[Build, Build]]:
+        for least in self.builds[:-1]:
+            yield least, least._replace(revision=_END_OF_BRANCH)
+        for newest in self.builds[-1:]:
+            yield newest, Build(_END_OF_BRANCH, 0, 0, 0)
+
+
+class FloorWave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A floor with the UTC day it takes effect, and its source."""
+
+    product: str
+    effective: date
+    builds: tuple[Build, ...] = ()
+    source: str
+
+    @property
+    def floor(self) -> Floor:
+        """The floor of this wave."""
+        return Floor(product=self.product, builds=self.builds)
+
+
+class Connector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    kind: Literal["on-premises", "partner", "internet"]
+    ranges: tuple[str, ...] = ()
+    tls_names: tuple[str, ...] = ()
+    owner: str
+    mode: Mode = "observe"
+
+
+class Replies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The two reply texts, with {product}, {receiver} and {minutes}."""
+
+    throttle: str
+    block: str
+
+
+class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The notice ladder, and what blocking asks of it."""
+
+    needed_for_blocking: bool
+    hours_before_blocking: Annotated[int, msgspec.Meta(ge=0, le=2400)]
+    before_throttling_days: Annotated[int, msgspec.Meta(ge=0, le=365)]
+    before_blocking_days: Annotated[int, msgspec.Meta(ge=0, le=365)]
+    repeat_days: Annotated[int, msgspec.Meta(ge=1, le=365)]
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole document; see the comments of the shipped `policy.toml` for each key."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    title: str
+    mode: Mode
+    receiver: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    product: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    salt: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    open_ties: tuple[Tie, ...]
+    opening_hours: Annotated[int, msgspec.Meta(ge=1, le=24)]
+    expire_days: Annotated[int, msgspec.Meta(ge=1, le=3650)]
+    release_hours: Annotated[int, msgspec.Meta(ge=1, le=720)]
+    new_names_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    replies: Replies
+    notices: Notices
+    stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1, max_length=50)]
+    floors: Annotated[tuple[FloorWave, ...], msgspec.Meta(max_length=200)]
+    connectors: Annotated[tuple[Connector, ...], msgspec.Meta(max_length=1000)]
+
+    def floor_for(self, product: str, on: date) -> Floor | None:
+        """The floor of *product* in force on the UTC day *on*: the newest wave by then; None where there is none."""
+        waves = [wave for wave in self.floors if wave.product == product and wave.effective <= on]
+        return max(waves, key=lambda wave: wave.effective).floor if waves else None
+
+    def enforced(self, connector: str) -> bool:
+        """Whether cases of *connector* are enforced; a connector that the policy no longer names is only observed."""
+        return self.mode == "enforce" and any(c.name == connector and c.mode == "enforce" for c in self.connectors)
+
+    @property
+    def expire_after(self) -> timedelta:
+        """Law time without a reading below the floor after which a case expires."""
+        return timedelta(days=self.expire_days)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the document as canonical JSON, hex."""
+        return sha256(_ENCODER.encode(self)).hexdigest()
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def shipped_policy_text() -> str:
+    """The TOML text that ships with patchgate (package data)."""
+    return resources.files("shared.domain").joinpath("data/policy.toml").read_text(encoding="utf-8")
+
+
+def parse_policy(text: str) -> Policy:
+    """Read a policy from TOML.
+
+    Raises:
+        PolicyError: syntax, an unknown key, a number out of range, or a contradiction; all of the last kind at once.
+    """
+    try:
+        raw = tomllib.loads(text)
+        policy = msgspec.convert(_with_builds(raw), Policy)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"the policy is not TOML: {error}") from error
+    except (msgspec.ValidationError, BuildSyntaxError) as error:
+        raise PolicyError(f"the policy cannot be read: {error}") from error
+    complaints = list(complaints_of(policy))
+    if complaints:
+        raise PolicyError("the policy cannot be used: " + "; ".join(complaints))
+    return policy
+
+
+def _with_builds(raw: dict[str, Any]) -> dict[str, Any]:
+    """The document with its builds as numbers, for TOML writes them as texts."""
+    floors = raw.get("floors")
+    if not isinstance(floors, list):
+        return raw
+    read = [
+        {**wave, "builds": [parse_build(str(text)) for text in wave["builds"]]}
+        if isinstance(wave, dict) and isinstance(wave.get("builds"), list)
+        else wave
+        for wave in floors
+    ]
+    return {**raw, "floors": read}
+
+
+def complaints_of(policy: Policy) -> Iterator[str]:
+    """Each contradiction in *policy*, as a sentence that names the key."""
+    checks: tuple[Callable[[Policy], Iterator[str]], ...] = (
+        _check_stages,
+        _check_floors,
+        _check_connectors,
+        _check_replies,
+    )
+    for check in checks:
+        yield from check(policy)
+
+
+def _check_stages(policy: Policy) -> Iterator[str]:
+    days = [stage.from_day for stage in policy.stages]
+    if days[0] != 0 or policy.stages[0].throttle_minutes_per_hour or policy.stages[0].block_minutes_per_hour:
+        yield "stages: the first must begin on day 0 with no minutes, so that every admin is told first"
+    if days != sorted(set(days)):
+        yield f"stages: from_day must rise from stage to stage, and reads {days}"
+    for number, stage in enumerate(policy.stages, start=1):
+        if stage.throttle_minutes_per_hour + stage.block_minutes_per_hour > 60:  # noqa: PLR2004  (minutes of an hour)
+            yield f"stages: stage {number} has more than 60 minutes of an hour"
+    blocking = [bool(stage.block_minutes_per_hour) for stage in policy.stages]
+    if blocking != sorted(blocking):
+        yield "stages: once blocking has begun, each later stage must block too"
+
+
+def _check_floors(policy: Policy) -> Iterator[str]:
+    for wave in policy.floors:
+        if list(wave.builds) != sorted({build.branch: build for build in wave.builds}.values()):
+            yield f"floors: {wave.product} of {wave.effective}: one build a branch, oldest first"
+    keys = [(wave.product, wave.effective) for wave in policy.floors]
+    for product, effective in sorted({key for key in keys if keys.count(key) > 1}):
+        yield f"floors: {product} has two waves on {effective}"
+
+
+def _check_connectors(policy: Policy) -> Iterator[str]:
+    names = [connector.name for connector in policy.connectors]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"connectors: the name {name} is used twice"
+    if [connector.kind for connector in policy.connectors].count("internet") > 1:
+        yield "connectors: only one may be of kind internet"
+    for connector in policy.connectors:
+        if connector.kind == "internet" and (connector.ranges or connector.tls_names):
+            yield f"connectors: {connector.name} is of kind internet: it is everybody else and names no ranges or TLS names"
+        if connector.kind != "internet" and not (connector.ranges or connector.tls_names):
+            yield f"connectors: {connector.name} names neither ranges nor TLS names, so nobody can match it"
+        for text in connector.ranges:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                yield f"connectors: {connector.name}: range {text!r}: {error}"
+
+
+def _check_replies(policy: Policy) -> Iterator[str]:
+    for key, text, code_class in (("throttle", policy.replies.throttle, "4"), ("block", policy.replies.block, "5")):
+        if not text.startswith(code_class):
+            yield f"replies.{key}: the reply must begin with a {code_class}xx code, and reads {text[:20]!r}"
+            continue
+        try:
+            check_reply_template(text, products=[policy.product], receiver=policy.receiver)
+        except ReplyTextError as error:
+            yield f"replies.{key}: {error}"

@@ -1,0 +1,164 @@
+"""The state that the log folds into: the law's globals, and one record a server. Frozen; `evolve.py` makes the next."""
+
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from shared.domain.events import Hour, NoticeKind, PlannedNotice
+from shared.domain.evidence import Reading, UtcDatetime
+from shared.domain.policy import Floor, Tie
+from shared.domain.records import CaseSchedule, Decision, Row
+
+
+class PendingNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice that is due and not settled."""
+
+    notice: str
+    kind: NoticeKind
+    due_at: UtcDatetime
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One case, from its opening until it ends. All `_law` instants are law time.
+
+    rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
+    planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
+    """
+
+    product: str
+    floor: Floor
+    opened_at: UtcDatetime
+    opened_seq: int
+    evidence: tuple[int, ...]
+    enforced: bool
+    rows: tuple[Row, ...]
+    entered: int = 1
+    blocking: tuple[Row, ...] = ()
+    planned: tuple[PlannedNotice, ...] = ()
+    pending: tuple[PendingNotice, ...] = ()
+    ordinal: int = 0
+    delivered_law: UtcDatetime | None = None
+    released_at: UtcDatetime | None = None
+    ends_law: UtcDatetime | None = None
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one server id.
+
+    hours: those of readings below the floor that count for opening. below_day: UTC day of the last such
+    news; below_law: its law time. line, line_seen_at, line_edge, line_seq: the newest evidence below the floor.
+    changed_seq: the record that last changed what its decision says (0: it never had a case).
+    """
+
+    server: str
+    connector: str
+    tie: Tie
+    first_seen: UtcDatetime
+    last_seen: UtcDatetime
+    reading: Reading
+    matches: tuple[str, ...]
+    hours: tuple[Hour, ...] = ()
+    below_day: date | None = None
+    below_law: UtcDatetime | None = None
+    line: str = ""
+    line_seen_at: UtcDatetime | None = None
+    line_edge: str = ""
+    line_seq: int = 0
+    cases: tuple[Case, ...] = ()
+    changed_seq: int = 0
+    policy_version: int = 0
+
+    def case_of(self, product: str) -> Case | None:
+        """The case about *product*, if one is alive."""
+        return next((case for case in self.cases if case.product == product), None)
+
+
+class Law(msgspec.Struct, frozen=True, kw_only=True):
+    """The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
+
+    new_names_on, new_names: names first seen outside connectors on that UTC day. since_checkpoint: records since the last.
+    """
+
+    seq: int
+    head: str
+    at: UtcDatetime
+    h: UtcDatetime
+    held: timedelta = timedelta()
+    hold_since: UtcDatetime | None = None
+    blind: bool = False
+    frozen: bool = False
+    rules: int = 0
+    policy_version: int = 0
+    new_names_on: date | None = None
+    new_names: int = 0
+    since_checkpoint: int = 0
+
+    @property
+    def held_so_far(self) -> timedelta:
+        """How long the law has stood still, the running hold included."""
+        return self.held + (self.h - self.hold_since if self.hold_since is not None else timedelta())
+
+    @property
+    def now(self) -> datetime:
+        """Law time: H - held. It stands still while a hold runs."""
+        return self.h - self.held_so_far
+
+    def of_utc(self, instant: datetime) -> datetime:
+        """The law time at which something seen at *instant* counts: now, or as much later as it was seen behind H.
+
+        Never earlier than now: what comes late makes no case older.
+        """
+        return self.now + max(timedelta(), instant - self.h)
+
+    def utc_of(self, law: datetime) -> datetime:
+        """The UTC instant at which law time *law* is, or is expected to be, reached if nothing more is held."""
+        return law + self.held_so_far
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the enforcer has come: the one place to start from, written in the same transaction as what it brought.
+
+    offsets: input topic (no prefix) -> next offset of its partition 0. marks: of each partition of `mail-evidence`, the newest
+    mark of any edge; None where there was none yet. counts: inputs that were no news, dead letters, and so on, since ever.
+    """
+
+    offsets: dict[str, int]
+    law: Law
+    marks: tuple[UtcDatetime | None, ...]
+    counts: dict[str, int]
+
+
+def note_mark(marks: tuple[datetime | None, ...], partition: int, of: int, at: datetime) -> tuple[datetime | None, ...]:
+    """*marks* with one more mark; partitions that were added since are unmarked, and hold H back until they are marked."""
+    widened = marks + (None,) * (max(of, partition + 1) - len(marks))
+    newest = widened[partition]
+    newer = at if newest is None else max(newest, at)
+    return (*widened[:partition], newer, *widened[partition + 1 :])
+
+
+def least_mark(marks: tuple[datetime | None, ...]) -> datetime | None:
+    """H by the marks: the least over all partitions; None while one is unmarked."""
+    known = [mark for mark in marks if mark is not None]
+    return min(known) if known and len(known) == len(marks) else None
+
+
+def decision_of(server: Server) -> Decision | None:
+    """What the edges are told of *server*; None if it never had a case. Released cases are left out: nothing holds them."""
+    if not server.changed_seq:
+        return None
+    return Decision(
+        server=server.server,
+        seq=server.changed_seq,
+        policy_version=server.policy_version,
+        cases=tuple(
+            CaseSchedule(
+                product=case.product,
+                floor=case.floor,
+                opened_at=case.opened_at,
+                enforced=case.enforced,
+                rows=case.rows,
+            )
+            for case in server.cases
+            if case.released_at is None
+        ),
+    )

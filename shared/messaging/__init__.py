@@ -1,0 +1,1 @@
+"""The Kafka side: topics, records as bytes, clients, the embedded broker."""

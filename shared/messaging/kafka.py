@@ -1,0 +1,99 @@
+"""Making clients, and reading a whole table: choices that bite are made here once.
+
+read_committed everywhere but for `control`; no automatic commit and no automatic topic creation; reset policy none;
+idempotent producers with acks=all; and a bounded stop, since a client's stop can hang (aiokafka 773, 1013).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from shared.domain.errors import TransientError
+
+_STOP_S = 8.0
+_FETCH_MAX_WAIT_MS = 20  # an empty fetch waits at the broker at most so long; new records are returned at once
+
+Record = ConsumerRecord
+
+
+def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_ms: int = 0) -> AIOKafkaProducer:
+    """An idempotent producer, or a transactional one. linger_ms stays 0 with transactions: commit waits it out."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=linger_ms,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=30_000,
+        request_timeout_ms=20_000,
+        retry_backoff_ms=100,
+        max_request_size=1_000_000,
+    )
+
+
+def new_reader(bootstrap: str, *, read_uncommitted: bool = False) -> AIOKafkaConsumer:
+    """A consumer without a group: `assign`, `seek`, read. Its position is its owner's to keep."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_uncommitted" if read_uncommitted else "read_committed",
+        fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        retry_backoff_ms=100,
+        request_timeout_ms=20_000,
+    )
+
+
+async def stop_bounded(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Stop *client* within a bound; what does not stop is left to the end of the process."""
+    try:
+        await asyncio.wait_for(client.stop(), _STOP_S)
+    except TimeoutError:
+        return
+
+
+@asynccontextmanager
+async def running(client: AIOKafkaConsumer | AIOKafkaProducer) -> AsyncIterator[None]:
+    """Start *client*, and stop it whatever happens. One that cannot start leaves nothing behind."""
+    try:
+        await client.start()
+        yield
+    finally:
+        await stop_bounded(client)
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """All partitions of *topic* (full name), in order.
+
+    Raises:
+        TransientError: the broker knows no such topic; the operator runs `patchgate topics apply`.
+    """
+    # The public `partitions_for_topic` answers from a cache that holds only what was subscribed.
+    cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001
+    found = cluster.partitions_for_topic(topic)
+    if not found:
+        raise TransientError(f"the broker has no topic {topic}; run `patchgate topics apply`")
+    return [TopicPartition(topic, number) for number in sorted(found)]
+
+
+async def read_to_end(
+    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], *, batch_timeout_ms: int = 1000
+) -> AsyncIterator[ConsumerRecord]:
+    """Every record from the beginning of *partitions* to the end they have now; afterwards *consumer* can go on following.
+
+    Compares positions, never the last record's offset: markers and aborted records take offsets too.
+    """
+    assigned = list(partitions)
+    consumer.assign(assigned)
+    ends = await consumer.end_offsets(assigned)
+    await consumer.seek_to_beginning(*assigned)
+    while True:
+        behind = [tp for tp in assigned if await consumer.position(tp) < ends[tp]]
+        if not behind:
+            return
+        for records in (await consumer.getmany(*behind, timeout_ms=batch_timeout_ms)).values():
+            for record in records:
+                yield record

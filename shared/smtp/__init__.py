@@ -1,0 +1,1 @@
+"""SMTP without I/O: the milter protocol and the replies a client gets. Standard library only."""

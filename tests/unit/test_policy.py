@@ -1,0 +1,129 @@
+"""The policy document: what is read, what is refused, and what floors say of readings."""
+
+from datetime import date
+
+import pytest
+
+from shared.domain.build import Build
+from shared.domain.policy import Floor, PolicyError, Standing, parse_policy, shipped_policy_text
+from tests.support.scenario import E2007, E2016, FLOOR_2016, reading
+
+
+def test_the_shipped_policy_is_in_observe_with_eight_stages() -> None:
+    """Nobody is harmed by the defaults, and the stages are Exchange Online's."""
+    policy = parse_policy(shipped_policy_text())
+    assert policy.mode == "observe"
+    minutes = [(s.from_day, s.throttle_minutes_per_hour, s.block_minutes_per_hour) for s in policy.stages]
+    assert minutes == [
+        (0, 0, 0),
+        (30, 5, 0),
+        (40, 10, 0),
+        (50, 20, 0),
+        (60, 30, 5),
+        (70, 0, 10),
+        (80, 0, 20),
+        (90, 0, 60),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("from_day = 30", 'from_day = "soon"', "from_day"),
+        ("from_day = 30", "from_day = 0", "must rise"),
+        ("from_day = 0\nthrottle_minutes_per_hour = 0", "from_day = 0\nthrottle_minutes_per_hour = 5", "told first"),
+        ("throttle_minutes_per_hour = 30", "throttle_minutes_per_hour = 58", "more than 60 minutes"),
+        ("block_minutes_per_hour = 20", "block_minutes_per_hour = 0", "each later stage must block"),
+        ("block_minutes_per_hour = 60", "block_minutes_per_hour = 61", "block_minutes_per_hour"),
+        ('throttle = "450', 'throttle = "421', "replies.throttle"),
+        ('throttle = "450 4', 'throttle = "550 5', "must begin with a 4xx"),
+        ('mins/hr."\nblock', 'mins/hr.\\r\\n250 ok"\nblock', "replies.throttle"),
+        ('builds = ["15.1.2507.61"]', 'builds = ["15.1.2507"]', "not a build"),
+        ('builds = ["15.2.1544.36", "15.2.1748.39"]', 'builds = ["15.2.1748.39", "15.2.1544.36"]', "oldest first"),
+        ('kind = "internet"', 'kind = "partner"', "nobody can match"),
+        ('salt = "k7"', 'sallt = "k7"', "sallt"),
+        ("version = 1", "version = 0", "version"),
+        ("version = 1", "version = = 1", "not TOML"),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_the_key_that_is_wrong(old: str, new: str, complaint: str) -> None:
+    """Each error names its place, and nothing is adopted."""
+    text = shipped_policy_text()
+    assert old in text
+    with pytest.raises(PolicyError, match=complaint):
+        parse_policy(text.replace(old, new, 1))
+
+
+def test_contradictions_are_told_all_at_once() -> None:
+    """A postmaster mends a policy in one round."""
+    text = shipped_policy_text().replace("from_day = 30", "from_day = 0").replace('throttle = "450', 'throttle = "421')
+    with pytest.raises(PolicyError, match=r"must rise.*replies\.throttle"):
+        parse_policy(text)
+
+
+def test_connectors_are_checked_one_by_one() -> None:
+    """Two names alike, a range that is none, ranges on the internet, and two internets are told."""
+    text = shipped_policy_text() + (
+        '\n[[connectors]]\nname = "internet"\nkind = "internet"\nowner = "x"\nranges = ["10.0.0.0/33"]\n'
+    )
+    with pytest.raises(PolicyError, match=r"used twice.*only one.*everybody else.*10\.0\.0\.0/33"):
+        parse_policy(text)
+
+
+def test_two_waves_of_one_product_on_one_day_are_refused() -> None:
+    """Which floor would hold on that day could not be said."""
+    text = shipped_policy_text() + f'\n[[floors]]\nproduct = "{E2007}"\neffective = 2023-08-01\nsource = "x"\n'
+    with pytest.raises(PolicyError, match="two waves"):
+        parse_policy(text)
+
+
+def test_a_floor_counts_from_its_day_and_the_newest_wave_holds() -> None:
+    """Waves are dated; before the first there is no floor."""
+    text = shipped_policy_text() + (
+        f'\n[[floors]]\nproduct = "{E2016}"\neffective = 2027-01-01\nbuilds = ["15.1.2507.75"]\nsource = "x"\n'
+    )
+    policy = parse_policy(text)
+    assert policy.floor_for(E2016, date(2026, 9, 7)) is None
+    assert policy.floor_for(E2016, date(2026, 12, 31)) == Floor(product=E2016, builds=(FLOOR_2016,))
+    assert policy.floor_for(E2016, date(2027, 1, 1)) == Floor(product=E2016, builds=(Build(15, 1, 2507, 75),))
+    assert policy.floor_for("Exim", date(2027, 1, 1)) is None
+
+
+_FLOOR_2019 = Floor(product="Microsoft Exchange 2019", builds=(Build(15, 2, 1544, 36), Build(15, 2, 1748, 39)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "standing"),
+    [
+        ((15, 2, 1544, 35), (15, 2, 1544, 35), Standing.BELOW),
+        ((15, 2, 1544, 36), (15, 2, 1544, 36), Standing.AT_OR_ABOVE),
+        ((15, 2, 1544, 99), (15, 2, 1544, 99), Standing.AT_OR_ABOVE),
+        ((15, 2, 1544, 4), (15, 2, 1544, 36), Standing.UNKNOWN),
+        ((15, 2, 1748, 10), (15, 2, 1748, 38), Standing.BELOW),
+        ((15, 2, 1258, 99), (15, 2, 1258, 99), Standing.BELOW),
+        ((15, 2, 1600, 1), (15, 2, 1600, 1), Standing.BELOW),
+        ((15, 2, 1749, 0), (15, 2, 1749, 0), Standing.AT_OR_ABOVE),
+        ((15, 2, 1748, 39), (15, 2, 1748, 60), Standing.AT_OR_ABOVE),
+    ],
+)
+def test_standing_is_below_only_when_the_whole_range_is(
+    low: tuple[int, ...], high: tuple[int, ...], standing: Standing
+) -> None:
+    """A range that reaches the floor is unknown; its lower end at the floor is enough to acquit."""
+    found = _FLOOR_2019.standing(reading("Microsoft Exchange 2019", Build(*low), Build(*high)))
+    assert found is standing
+
+
+def test_a_whole_product_is_below_even_without_a_build_and_a_build_floor_needs_one() -> None:
+    """2007 shows no build in some lines; a floor of builds cannot judge such a line."""
+    assert Floor(product=E2007).standing(reading(E2007, None)) is Standing.BELOW
+    assert Floor(product=E2016, builds=(FLOOR_2016,)).standing(reading(E2016, None)) is Standing.UNKNOWN
+    assert Floor(product=E2007).standing(reading(E2016)) is Standing.UNKNOWN
+
+
+def test_digest_changes_with_any_change() -> None:
+    """Edges compare policies by it."""
+    policy = parse_policy(shipped_policy_text())
+    other = parse_policy(shipped_policy_text().replace('salt = "k7"', 'salt = "k8"'))
+    assert policy.digest != other.digest
+    assert policy.digest == parse_policy(shipped_policy_text()).digest
