@@ -23,7 +23,11 @@ REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests`
 class View(Protocol):
     """What deciding may look at: the state as the log made it."""
 
-    law: Law
+    @property
+    def law(self) -> Law:
+        """The globals."""
+        ...
+
     policy: Policy
     naming: Naming
     servers: dict[str, Server]

@@ -104,24 +104,30 @@ class Fold:
         """Write what is due up to H; nothing where nothing is. *blind*: H lags by more than blind_after, in real time."""
         at = max(at, self.law.at)
         written = [self._write(event, at=at) for event in d.decide_blind(self.law, blind=blind)]
-        while self._due and self._due[0][0] <= self.law.now:
-            instant, name = heappop(self._due)
-            if self._due_at.get(name) != instant:
-                continue  # the server moved on since this entry was made, and has a newer one
-            del self._due_at[name]  # this entry is gone; what follows makes the next, maybe of the same instant
-            due = self.law.utc_of(instant)
-            events = d.fall_due(self.servers[name], self.law, self.policy, instant)
+        while (first := self.first_due()) is not None:
+            due, events = first
             written += [self._write(event, at=at, due=due) for event in events]
         return written + self._checkpoint(at)
+
+    def first_due(self) -> tuple[datetime, list[e.Event]] | None:
+        """What falls due first, up to H, with its instant (UTC); None where nothing is. Writes nothing."""
+        while self._due and self._due[0][0] <= self.law.now:
+            instant, name = self._due[0]
+            if self._due_at.get(name) == instant:  # the entry stays: what follows may be due at the same instant
+                return self.law.utc_of(instant), d.fall_due(self.servers[name], self.law, self.policy, instant)
+            heappop(self._due)  # the server moved on since this entry was made, and has a newer one
+        return None
 
     def take(self, message: Input, cause: Origin, *, at: datetime) -> list[Written]:
         """Decide one input; empty where it is no news. Call `tick` first."""
         at = max(at, self.law.at)
+        return [self._write(event, at=at, cause=cause) for event in self.decide(message, at=at)]
+
+    def decide(self, message: Input, *, at: datetime) -> list[e.Event]:
+        """What follows from one input. Writes nothing."""
         if isinstance(message, Asked):
-            events = d.decide_request(self, message, at=at)
-        else:
-            events = d.decide_sighting(self, message, at=at)
-        return [self._write(event, at=at, cause=cause) for event in events]
+            return d.decide_request(self, message, at=at)
+        return d.decide_sighting(self, message, at=at)
 
     def _checkpoint(self, at: datetime) -> list[Written]:
         if self.law.since_checkpoint < CHECKPOINT_EVERY:

@@ -17,7 +17,8 @@ import msgspec
 from shared.domain.build import Build, parse_build
 from shared.domain.errors import BuildSyntaxError, ConfigError
 from shared.domain.evidence import Reading
-from shared.smtp.replies import ReplyTextError, check_reply_template
+from shared.smtp.errors import ReplyTextError
+from shared.smtp.replies import check_reply_template
 
 Tie = Literal["connector", "verified", "helo", "untied"]
 Mode = Literal["observe", "enforce"]

@@ -98,8 +98,7 @@ class ScaledClock:
                 if segment.rate == 0:
                     return real - segment.real
                 return real - (segment.real + (instant - segment.utc) / segment.rate)
-            real_end = segment.real
-        return real - real_end
+        return real - self._segments[0].real
 
     def _reread(self) -> None:
         moment = time.monotonic()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ OLD_2016 = Build(15, 1, 2507, 39)
 FLOOR_2016 = Build(15, 1, 2507, 61)
 
 
-def policy_for(mode: str = "enforce", version: int = 1, **changes: object) -> Policy:
+def policy_for(mode: str = "enforce", version: int = 1, **changes: Any) -> Policy:
     """The shipped policy with one on-premises connector (192.0.2.0/24 is not in it) and the internet in *mode*."""
     shipped = parse_policy(shipped_policy_text())
     connectors = (
@@ -38,7 +39,7 @@ def reading(product: str = E2016, build: Build | None = OLD_2016, high: Build | 
     return Reading(product=product, shown=build, low=build, high=high or build, form="smtp", reason="exact")
 
 
-def facts(seen_at: datetime, *, name: str = NAME, peer: str = PEER, **changes: object) -> Facts:
+def facts(seen_at: datetime, *, name: str = NAME, peer: str = PEER, **changes: Any) -> Facts:
     """A message from *name* with a fitting HELO."""
     line = f"from pc ([10.0.0.5]) by {name} ([10.0.0.2]) with Microsoft SMTP Server id 15.1.2507.39; Tue, 24 Nov 2026 08:00:00 +0000"
     plain: dict[str, object] = {
@@ -89,13 +90,13 @@ class World:
         self.log += self.fold.take(message, cause, at=self.now)
         return self.events(before)
 
-    def see(self, what: Reading | None = None, *, seen_at: datetime | None = None, **of_facts: object) -> list[e.Event]:
+    def see(self, what: Reading | None = None, *, seen_at: datetime | None = None, **of_facts: Any) -> list[e.Event]:
         """A message arrives."""
-        seen = facts(seen_at or self.now, **of_facts)  # type: ignore[arg-type]  # facts() checks each by msgspec
+        seen = facts(seen_at or self.now, **of_facts)
         origin = Origin(topic="mail-evidence", partition=0, offset=self._offset)
         return self.take(ServerSeen(facts=seen, reading=what or reading(), origin=origin))
 
-    def open_case(self, what: Reading | None = None, **of_facts: object) -> None:
+    def open_case(self, what: Reading | None = None, **of_facts: Any) -> None:
         """Three readings in three hours."""
         for _ in range(3):
             self.see(what, **of_facts)

@@ -1,14 +1,16 @@
 """The rules of the law, one a test, on a fold with a clock that stands still between steps."""
 
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from shared.domain import events as e
 from shared.domain.build import Build
 from shared.domain.errors import InvariantError, VersionGap
+from shared.domain.evidence import Reading
 from shared.domain.fold import RULES
+from shared.domain.records import AdoptPolicy
 from shared.domain.state import decision_of
 from tests.support.scenario import (
     E2007,
@@ -73,7 +75,7 @@ def test_what_is_no_news_is_not_logged() -> None:
         {"name": ""},
     ],
 )
-def test_untied_imported_and_undecided_names_accuse_nobody(changes: dict[str, object]) -> None:
+def test_untied_imported_and_undecided_names_accuse_nobody(changes: dict[str, Any]) -> None:
     """No case, however often it is seen."""
     world = World()
     for _ in range(6):
@@ -91,7 +93,7 @@ def test_untied_imported_and_undecided_names_accuse_nobody(changes: dict[str, ob
         reading(build=None),
     ],
 )
-def test_what_is_not_below_the_floor_opens_nothing(what: e.Reading) -> None:
+def test_what_is_not_below_the_floor_opens_nothing(what: Reading) -> None:
     """A range that reaches the floor is unknown."""
     world = World()
     world.open_case(what)
@@ -294,7 +296,7 @@ def test_a_cure_counts_for_every_id_that_the_message_matches() -> None:
     """Known first by HELO, later by a verified name: the patched message lifts both."""
     world = World()
     world.open_case()
-    verified = {"client_name": "ex07.alt.example", "client_resolve": "ok"}
+    verified: dict[str, Any] = {"client_name": "ex07.alt.example", "client_resolve": "ok"}
     world.open_case(**verified)
     released = of_kind(world.see(reading(build=FLOOR_2016), **verified), e.CaseReleased)
     assert {event.server for event in released} == {SERVER, "ex07.alt.example"}
@@ -352,7 +354,7 @@ def test_a_policy_that_is_old_or_late_is_refused(version: int, late: bool, outco
     request = policy_for(version=version)
     if late:
         made_at, world.now = world.now, world.now + 2 * DAY
-        asked = e.AdoptPolicy(id="request-9", who="ops", why="t", made_at=made_at, policy=request)
+        asked = AdoptPolicy(id="request-9", who="ops", why="t", made_at=made_at, policy=request)
         events = world.take(asked)
     else:
         events = world.adopt(request)

@@ -1,0 +1,178 @@
+"""Properties of the law: cut anywhere, told twice, ticked for nothing, and the edge's row is the enforcer's row."""
+
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.domain import events as e
+from shared.domain.build import Build
+from shared.domain.evidence import Reading
+from shared.domain.fold import Fold
+from shared.domain.records import Decision, Row
+from shared.domain.state import Server, decision_of
+from shared.domain.verdict import action_in, judge, row_at, window_start
+from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading, refold
+
+READINGS: tuple[Reading, ...] = (
+    reading(),
+    reading(build=FLOOR_2016),
+    reading(build=Build(15, 1, 2507, 6), high=FLOOR_2016),
+    reading(E2007, None),
+)
+NAMES = ("ex07.alt.example", "ex16.alt.example")
+
+step = st.one_of(
+    st.tuples(st.just("see"), st.sampled_from(READINGS), st.sampled_from(NAMES)),
+    st.tuples(st.just("pass"), st.integers(1, 400), st.booleans()),
+    st.tuples(st.just("settle"), st.sampled_from(["delivered", "failed", "lapsed"]), st.none()),
+    st.tuples(st.just("freeze"), st.booleans(), st.none()),
+    st.tuples(st.just("mode"), st.sampled_from(["observe", "enforce"]), st.none()),
+)
+Step = tuple[str, object, object]
+
+
+def live(steps: list[Step]) -> World:
+    """A world in which *steps* happened."""
+    world = World()
+    for number, (kind, what, more) in enumerate(steps):
+        if kind == "see":
+            assert isinstance(what, Reading)
+            world.see(what, name=more, helo=more)
+        elif kind == "pass":
+            world.pass_time(timedelta(hours=int(str(what))), watched=bool(more))
+        elif kind == "settle":
+            world.settle(str(what))
+        elif kind == "freeze":
+            world.freeze(f"freeze-{number:04}", frozen=bool(what))
+        else:
+            world.adopt(policy_for(str(what), world.fold.policy.version + 1), f"request-{number}")
+    return world
+
+
+lives = st.lists(step, min_size=1, max_size=40).map(live)
+quick = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@quick
+@given(lives, st.data())
+def test_a_fold_cut_anywhere_is_the_whole(world: World, data: st.DataObject) -> None:
+    """The first part's state, stored and taken up again, and the rest give the same as one go."""
+    cut = data.draw(st.integers(2, len(world.log)))
+    first = refold([stored for _, stored in world.log[:cut]], policy_for())
+    second = Fold(first.policy, first.law)
+    second.restore(first.servers.values(), first.requests)
+    for record, stored in world.log[cut:]:
+        second.apply(record, stored)
+    assert second.digest() == world.fold.digest()
+    assert second.law.head == world.fold.law.head
+    assert second.servers == world.fold.servers
+    assert second.requests == world.fold.requests
+
+
+@quick
+@given(lives)
+def test_empty_ticks_change_nothing(world: World) -> None:
+    """Ticking again at the same H writes nothing."""
+    assert world.fold.tick(at=world.now, blind=world.fold.law.blind) == []
+    assert world.fold.tick(at=world.now, blind=world.fold.law.blind) == []
+
+
+@quick
+@given(lives, st.sampled_from(READINGS))
+def test_redelivery_changes_nothing(world: World, what: Reading) -> None:
+    """The same sighting once more is no news, but for readings that only told of a change back."""
+    world.see(what)
+    servers = dict(world.fold.servers)
+    assert world.see(what) == []
+    assert world.fold.servers == servers
+
+
+@quick
+@given(lives)
+def test_the_edges_row_is_the_enforcers_row(world: World) -> None:
+    """What an edge finds at h - held is the stage that the enforcer has entered."""
+    law = world.fold.law
+    for server in world.fold.servers.values():
+        decision = decision_of(server)
+        for schedule in decision.cases if decision else ():
+            case = server.case_of(schedule.product)
+            assert case is not None
+            row = row_at(schedule, law.now)
+            assert row in (case.rows[case.entered - 1], None)
+            if row is None:
+                assert case.rows[0].since > law.now  # opened by a sighting that H has not reached
+
+
+@quick
+@given(lives)
+def test_nobody_is_blocked_without_thirty_days_of_throttling_and_a_delivered_notice(world: World) -> None:
+    """Whatever happened: 30 counted days between the first throttle row and the first blocking row, and a delivery."""
+    for server in world.fold.servers.values():
+        for case in server.cases:
+            blocking = [row for row in case.rows if row.block_minutes_per_hour]
+            if blocking:
+                assert case.delivered_law is not None
+                assert blocking[0].since - case.rows[1].since >= timedelta(days=30)
+
+
+@quick
+@given(lives)
+def test_a_message_that_proves_itself_patched_passes_in_every_world(world: World) -> None:
+    """At every minute and every case."""
+    decisions = [found for s in world.fold.servers.values() if (found := decision_of(s)) is not None]
+    for build in (FLOOR_2016, Build(15, 1, 2507, 75), Build(15, 1, 9999, 0)):
+        verdict = judge(reading(build=build), decisions, world.fold.policy, law_now=world.fold.law.now, now=world.now)
+        assert verdict.action == "accept"
+
+
+@quick
+@given(lives)
+def test_law_time_never_runs_back_and_seq_has_no_gap(world: World) -> None:
+    """Each record's law time is at or after the one before it."""
+    fold = Fold(policy_for())
+    before = None
+    for number, (record, stored) in enumerate(world.log, start=1):
+        fold.apply(record, stored)
+        assert record.seq == number
+        assert before is None or fold.law.now >= before
+        before = fold.law.now
+        assert record.due is None or record.due <= record.at
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 60).flatmap(lambda block: st.tuples(st.just(block), st.integers(0, 60 - block))),
+    st.integers(0, 59),
+)
+def test_minutes_of_an_hour_are_the_rows(minutes: tuple[int, int], start: int) -> None:
+    """Exactly so many minutes blocked and throttled, wherever the window begins."""
+    block, throttle = minutes
+    row = Row(since=START, stage=5, throttle_minutes_per_hour=throttle, block_minutes_per_hour=block)
+    found = Counter(action_in(row, start, minute) for minute in range(60))
+    assert (found["reject"], found["defer"]) == (block, throttle)
+
+
+def test_minutes_refused_per_hour_over_ten_thousand_servers_are_the_policys() -> None:
+    """Every server has exactly its minutes, and the windows are spread evenly over the hour."""
+    row = Row(since=START, stage=5, throttle_minutes_per_hour=30, block_minutes_per_hour=5)
+    starts = [window_start("k7", f"ex{number}.alt.example@192.0.2.7", START) for number in range(10_000)]
+    refused = Counter(minute for start in starts for minute in range(60) if action_in(row, start, minute) != "accept")
+    assert sum(refused.values()) == 10_000 * 35
+    assert max(refused.values()) < 1.1 * min(refused.values())
+
+
+@quick
+@given(lives)
+def test_log_records_survive_the_wire(world: World) -> None:
+    """decode(encode(record)) is the record, and state records likewise."""
+    for record, stored in world.log:
+        assert e.decode_log(stored) == record
+    for server in world.fold.servers.values():
+        from msgspec import json  # noqa: PLC0415  (only here)
+
+        assert json.decode(json.encode(server), type=Server) == server
+        decision = decision_of(server)
+        if decision is not None:
+            assert json.decode(json.encode(decision), type=Decision) == decision
