@@ -1,6 +1,7 @@
 """Properties of the law: cut anywhere, told twice, ticked for nothing, and the edge's row is the enforcer's row."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
@@ -33,7 +34,7 @@ step = st.one_of(
 Step = tuple[str, object, object]
 
 
-def live(steps: list[Step]) -> World:
+def live(steps: Sequence[Step]) -> World:
     """A world in which *steps* happened."""
     world = World()
     for number, (kind, what, more) in enumerate(steps):
