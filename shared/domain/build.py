@@ -28,7 +28,8 @@ class Build(NamedTuple):
 
 
 def parse_build(text: str) -> Build:
-    """Read a build of four numbers; zero padding is accepted, since 15.01.2507.039 is 15.1.2507.39.
+    """
+    Read a build of four numbers; zero padding is accepted, since 15.01.2507.039 is 15.1.2507.39.
 
     Raises:
         BuildSyntaxError: *text* is anything else.

@@ -1,4 +1,5 @@
-"""`decide`: what follows from an input, or from an instant that has come. Pure, and nothing is read that the log lacks.
+"""
+`decide`: what follows from an input, or from an instant that has come. Pure, and nothing is read that the log lacks.
 
 Each rule is one function. The caller (`fold.py`) writes the events to the log in the order given, and evolves after each
 list; due things are written before the next input.

@@ -1,4 +1,5 @@
-"""The errors of patchgate: the class decides what a shell does.
+"""
+The errors of patchgate: the class decides what a shell does.
 
 InputError: outside input is wrong, for good: dead letter, go on.
 TransientError: may pass when tried again: do not commit; bounded back-off.

@@ -1,4 +1,5 @@
-"""The log: what the enforcer accepted, and what followed from it. The one truth, kept for ever.
+"""
+The log: what the enforcer accepted, and what followed from it. The one truth, kept for ever.
 
 Events are past tense and carry all that `evolve` needs, so that it has no rule in it. An input's event comes first and has
 its origin in `cause`, as have its consequences; what merely fell due has none.
@@ -31,7 +32,8 @@ class PlannedNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The way of a case from its day 0. rows: granted. blocking: rows that wait until they may be granted. notices: in order.
+    """
+    The way of a case from its day 0. rows: granted. blocking: rows that wait until they may be granted. notices: in order.
 
     All instants are law time.
     """
@@ -67,7 +69,8 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class ServerSighted(_Event, frozen=True, kw_only=True, tag="server-sighted.v1"):
-    """A sighting that is news. news: why. below: below the floor. hours: all that count for opening from here on.
+    """
+    A sighting that is news. news: why. below: below the floor. hours: all that count for opening from here on.
 
     matches: every id that the message matches; server is the best of them. at_law: the law time it counts at.
     """
@@ -165,7 +168,8 @@ class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v
 
 
 class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
-    """A notice is to be sent: all that it needs is here, but for the address. notice: its id.
+    """
+    A notice is to be sent: all that it needs is here, but for the address. notice: its id.
 
     rows, blocking: the schedule as dates that people expect (UTC: law time + what was held so far); blocking: not before.
     again: law time at which the same kind falls due once more unless a notice is delivered before.
@@ -245,7 +249,8 @@ Event = (
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of the log.
+    """
+    One record of the log.
 
     seq: from 1, without a gap. at: when written. due: the instant (UTC) that brought a consequence, else None.
     h: up to where everything seen had been folded. prev: SHA-256 of the stored bytes before it, hex ("" for the first).
@@ -271,7 +276,8 @@ def encode_log(record: LogRecord) -> bytes:
 
 
 def decode_log(stored: bytes) -> LogRecord:
-    """Read stored bytes.
+    """
+    Read stored bytes.
 
     Raises:
         msgspec.MsgspecError: they are no log record of this version.

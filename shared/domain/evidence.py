@@ -1,4 +1,5 @@
-"""What one message showed (facts), and what the lines say (reading).
+"""
+What one message showed (facts), and what the lines say (reading).
 
 Facts are what the edge saw and no opinion: the peer, its names, its own `Received` lines, redacted.
 A reading is a function of the own lines and the catalogue alone (see `received.py`).
@@ -19,7 +20,8 @@ ClientResolve = Literal["ok", "failed", "forged", "tempfail", "unknown"]
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=False, kw_only=True):
-    """What one message showed of the server that handed it over.
+    """
+    What one message showed of the server that handed it over.
 
     peer: the address that connected; IPv6 as its /64 prefix, `::ffff:` folded (see `identity.peer_of`).
     name: the `by` host of the own lines, lower case; "" when there is none.
@@ -40,7 +42,8 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=False, kw_only=Tr
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """Which product the own lines name, and between which builds the installed one must lie.
+    """
+    Which product the own lines name, and between which builds the installed one must lie.
 
     product: as in the catalogue, such as `Microsoft Exchange 2016`.
     shown: the highest build that the own lines show; None where the product shows none.
@@ -57,7 +60,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The run of lines from the top whose `by` host is the same: the sender's own.
+    """
+    The run of lines from the top whose `by` host is the same: the sender's own.
 
     name: that host, lower case, "" when there is no readable line. lines: as they stood, unfolded, top first.
     reading: None when they name no product that we judge.

@@ -1,4 +1,5 @@
-"""`evolve`: the state after one record of the log. No rule in it, only what the event says.
+"""
+`evolve`: the state after one record of the log. No rule in it, only what the event says.
 
 It works in two halves, the law's globals and the one server that an event names, so that a fold of a million servers
 touches one of them per record.
@@ -17,7 +18,8 @@ Change = Callable[[Case], Case | None]
 
 
 def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
-    """The globals after *record*; *head* is the hash of its stored bytes.
+    """
+    The globals after *record*; *head* is the hash of its stored bytes.
 
     Raises:
         VersionGap: the record does not follow.
@@ -85,7 +87,8 @@ def server_of(event: e.Event) -> str | None:
 
 
 def evolve_server(server: Server | None, record: e.LogRecord, policy_version: int) -> Server:
-    """The server that the record names, after it.
+    """
+    The server that the record names, after it.
 
     Raises:
         InvariantError: the event speaks of a server or a case that is not there.

@@ -1,4 +1,5 @@
-"""The fold: inputs in, log records out, and the state that they make. What the enforcer runs, and what an audit runs again.
+"""
+The fold: inputs in, log records out, and the state that they make. What the enforcer runs, and what an audit runs again.
 
 Order of each step: what is due is written first, in (due, server) order; then the input's event and its consequences.
 The digest of the state is the sum mod 2^128 of SHA-256(server id LF server as JSON), so it needs no order and changes
@@ -160,7 +161,8 @@ class Fold:
     # -- evolving: used at the tip and in every replay ----------------------------------------------------------------
 
     def apply(self, record: e.LogRecord, stored: bytes) -> None:
-        """Move the state on by one record of the log.
+        """
+        Move the state on by one record of the log.
 
         Raises:
             InvariantError: the record does not follow, or speaks of what is not there.

@@ -1,4 +1,5 @@
-"""Tie, server id and connector are law: one pure function of (facts, policy), used by enforcer and edge alike.
+"""
+Tie, server id and connector are law: one pure function of (facts, policy), used by enforcer and edge alike.
 
 A tie says how we know that the own lines were written by who connected:
 `connector` (address range, or the TLS name that the MTA verified) > `verified` (the client name that DNS confirmed)
@@ -17,7 +18,8 @@ _PEER_CACHE = 65_536  # addresses remembered; at the bound the table is dropped 
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a message speaks for.
+    """
+    Who a message speaks for.
 
     connector: the scope that the peer falls into, "" for none. server: the id of the best tie, None when untied.
     matches: every id that the message matches, best tie first.
@@ -30,7 +32,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def peer_of(address: str) -> str:
-    """The peer as all records name it: IPv4 as it is, IPv6 as its /64 prefix, `::ffff:` folded, any zone dropped.
+    """
+    The peer as all records name it: IPv4 as it is, IPv6 as its /64 prefix, `::ffff:` folded, any zone dropped.
 
     Raises:
         ValueError: *address* is no IP address.

@@ -1,4 +1,5 @@
-"""The policy is a document: stages, floors, connectors, ties, notices and reply texts, versioned.
+"""
+The policy is a document: stages, floors, connectors, ties, notices and reply texts, versioned.
 
 It decides nothing by itself; `decide.py` and `verdict.py` read it. `parse_policy` tells every error at once.
 """
@@ -48,7 +49,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """What is acceptable of one product: the least build of each branch, sorted; none means that no build is acceptable.
+    """
+    What is acceptable of one product: the least build of each branch, sorted; none means that no build is acceptable.
 
     A branch that is not named is below the floor, unless it is newer than all that are named.
     """
@@ -172,7 +174,8 @@ def shipped_policy_text() -> str:
 
 
 def parse_policy(text: str) -> Policy:
-    """Read a policy from TOML.
+    """
+    Read a policy from TOML.
 
     Raises:
         PolicyError: syntax, an unknown key, a number out of range, or a contradiction; all of the last kind at once.

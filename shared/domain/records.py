@@ -1,4 +1,5 @@
-"""The records of the topics other than `log`: what the services say to each other. JSON by msgspec, tagged `name.v1`.
+"""
+The records of the topics other than `log`: what the services say to each other. JSON by msgspec, tagged `name.v1`.
 
 A new field has a default; a changed meaning is a new tag, and consumers know it before producers send it.
 """
@@ -27,7 +28,8 @@ class MailEvidence(_Record, frozen=True, kw_only=True, tag="mail-evidence.v1"):
 
 
 class Mark(_Record, frozen=True, kw_only=True, tag="mark.v1"):
-    """All evidence that *edge* saw before *at* stands before this record in its partition; on `sightings` likewise.
+    """
+    All evidence that *edge* saw before *at* stands before this record in its partition; on `sightings` likewise.
 
     partition, of: which partition of `mail-evidence`, of how many.
     """
@@ -76,7 +78,8 @@ Sighting = UnpatchedServerSeen | PatchedServerSeen | ServerSeen
 
 
 class _Request(_Record, frozen=True, kw_only=True):
-    """What a person or the notifier asks for. id: the asker's own, 8 to 64 characters; who: a login name, never an address.
+    """
+    What a person or the notifier asks for. id: the asker's own, 8 to 64 characters; who: a login name, never an address.
 
     made_at: when asked; one made over 24 h ago is refused.
     """
@@ -144,7 +147,8 @@ class Decision(_Record, frozen=True, kw_only=True, tag="decision.v1"):
 
 
 class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):
-    """Key `heartbeat`: how far the law has come.
+    """
+    Key `heartbeat`: how far the law has come.
 
     h: everything seen up to here has been folded. held: how long the law stood still, a running hold included; the row
     in force is the one at h - held. count, digest: of the live table (server keys). frozen: nothing is slowed or refused.
@@ -170,7 +174,8 @@ class PolicyRecord(_Record, frozen=True, kw_only=True, tag="policy.v1"):
 
 
 class VerdictGiven(_Record, frozen=True, kw_only=True, tag="verdict.v1"):
-    """A refusal, or (would_be) one that was spared because edge, policy or operator only observe.
+    """
+    A refusal, or (would_be) one that was spared because edge, policy or operator only observe.
 
     window_from_minute: first minute of the hour of the server's minutes; reply: the line the client got.
     """

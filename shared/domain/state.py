@@ -19,7 +19,8 @@ class PendingNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One case, from its opening until it ends. All `_law` instants are law time.
+    """
+    One case, from its opening until it ends. All `_law` instants are law time.
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
@@ -43,7 +44,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one server id.
+    """
+    What is known of one server id.
 
     hours: those of readings below the floor that count for opening. below_day: UTC day of the last such
     news; below_law: its law time. line, line_seen_at, line_edge, line_seq: the newest evidence below the floor.
@@ -74,7 +76,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True):
-    """The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
+    """
+    The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
 
     new_names_on, new_names: names first seen outside connectors on that UTC day. since_checkpoint: records since the last.
     """
@@ -104,7 +107,8 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
         return self.h - self.held_so_far
 
     def of_utc(self, instant: datetime) -> datetime:
-        """The law time at which something seen at *instant* counts: now, or as much later as it was seen behind H.
+        """
+        The law time at which something seen at *instant* counts: now, or as much later as it was seen behind H.
 
         Never earlier than now: what comes late makes no case older.
         """
@@ -116,7 +120,8 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the enforcer has come: the one place to start from, written in the same transaction as what it brought.
+    """
+    How far the enforcer has come: the one place to start from, written in the same transaction as what it brought.
 
     offsets: input topic (no prefix) -> next offset of its partition 0. marks: of each partition of `mail-evidence`, the newest
     mark of any edge; None where there was none yet. counts: inputs that were no news, dead letters, and so on, since ever.

@@ -1,4 +1,5 @@
-"""The verdict on one message: its own reading, the cases of its ids, the law's instant, the edge's minute.
+"""
+The verdict on one message: its own reading, the cases of its ids, the law's instant, the edge's minute.
 
 Refused is only a message whose own lines themselves prove what its case accuses. Of several cases the mildest row holds.
 The row in force is the one at h - held of the last heartbeat; only the minute window uses the edge's own clock.
@@ -33,7 +34,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def window_start(salt: str, server: str, now: datetime) -> int:
-    """First minute of this UTC hour's window of *server*, 0..59; it moves hourly, and all edges agree.
+    """
+    First minute of this UTC hour's window of *server*, 0..59; it moves hourly, and all edges agree.
 
     Source: first 8 bytes of SHA-256(salt LF server LF hour), big-endian, mod 60.
     """
@@ -60,7 +62,8 @@ def row_at(case: CaseSchedule, law_now: datetime) -> Row | None:
 def judge(
     reading: Reading | None, decisions: Iterable[Decision], policy: Policy, *, law_now: datetime, now: datetime
 ) -> Verdict:
-    """The verdict on a message with *reading* and the *decisions* of all ids that it matches.
+    """
+    The verdict on a message with *reading* and the *decisions* of all ids that it matches.
 
     law_now: h - held of the last heartbeat. now: the edge's own clock, UTC; gives the minute only.
     """

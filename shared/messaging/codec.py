@@ -40,7 +40,8 @@ class Stored(Protocol):
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """The bytes of *record*.
+    """
+    The bytes of *record*.
 
     Raises:
         RecordSchemaError: larger than MAX_RECORD_BYTES.
@@ -54,7 +55,8 @@ def encode(record: msgspec.Struct) -> bytes:
 
 
 def decode(topic: str, value: bytes | None) -> Any:  # noqa: ANN401  (the type hangs on the topic)
-    """Read a value of *topic* (its name without prefix).
+    """
+    Read a value of *topic* (its name without prefix).
 
     Raises:
         RecordSchemaError: it is not what the topic holds.

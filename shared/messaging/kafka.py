@@ -1,4 +1,5 @@
-"""Making clients, and reading a whole table: choices that bite are made here once.
+"""
+Making clients, and reading a whole table: choices that bite are made here once.
 
 read_committed everywhere but for `control`; no automatic commit and no automatic topic creation; reset policy none;
 idempotent producers with acks=all; and a bounded stop, since a client's stop can hang (aiokafka 773, 1013).
@@ -66,7 +67,8 @@ async def running(client: AIOKafkaConsumer | AIOKafkaProducer) -> AsyncIterator[
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """All partitions of *topic* (full name), in order.
+    """
+    All partitions of *topic* (full name), in order.
 
     Raises:
         TransientError: the broker knows no such topic; the operator runs `patchgate topics apply`.
@@ -82,7 +84,8 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPar
 async def read_to_end(
     consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], *, batch_timeout_ms: int = 1000
 ) -> AsyncIterator[ConsumerRecord]:
-    """Every record from the beginning of *partitions* to the end they have now; afterwards *consumer* can go on following.
+    """
+    Every record from the beginning of *partitions* to the end they have now; afterwards *consumer* can go on following.
 
     Compares positions, never the last record's offset: markers and aborted records take offsets too.
     """

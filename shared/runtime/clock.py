@@ -1,4 +1,5 @@
-"""The clock of all services: real time, or, for demo and tests, a scaled one that all services read from one file.
+"""
+The clock of all services: real time, or, for demo and tests, a scaled one that all services read from one file.
 
 A scaled clock is a list of (real instant, UTC, rate): from that real instant on, UTC runs `rate` times as fast. Lines are
 appended about a second ahead, so that all readers know of a change before it comes. What the law dates is UTC; heartbeats,

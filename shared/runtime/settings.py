@@ -12,7 +12,8 @@ _SECRET_WORDS = ("password", "secret", "token")
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every service takes, each from PATCHGATE_ and its name in capitals.
+    """
+    What every service takes, each from PATCHGATE_ and its name in capitals.
 
     bootstrap: host:port of the broker, several with commas (KAFKA_BOOTSTRAP_SERVERS serves as well).
     topic_prefix: put before every topic, group and transactional id. clock_file: a scaled clock, for demo and tests only.
@@ -34,7 +35,8 @@ SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
 
 def from_env(kind: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
-    """Read *kind* from the environment; names that no field has are left to others.
+    """
+    Read *kind* from the environment; names that no field has are left to others.
 
     Raises:
         ConfigError: a value cannot be read; names the variable and what it takes.

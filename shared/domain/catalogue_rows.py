@@ -1,0 +1,220 @@
+"""
+The rows of the catalogue, and how they are read from the CSV files that ship with the package.
+
+Where each file comes from and how its rows are meant: `data/SOURCES.md`.
+"""
+
+import csv
+from collections.abc import Callable
+from datetime import date
+from importlib import resources
+from typing import TypeVar
+
+import msgspec
+
+from shared.domain.build import Build, parse_build
+from shared.domain.errors import BuildSyntaxError, ConfigError
+
+Branch = tuple[int, ...]
+"""One cumulative update (first three numbers, from 15.x on) or one service pack (first two numbers, before)."""
+
+SELECTORS = frozenset({"any", "base", "below-base", "unlisted"})
+"""Which builds between `first` and `last` a row of known false evidence is about."""
+
+
+RELATIVE_HIGHS = frozenset({"branch-newest", "next-listed"})
+"""Upper ends that depend on the build shown: the last known update of its branch, the first listed build not lower."""
+
+RowT = TypeVar("RowT")
+
+
+class CatalogueError(ConfigError):
+    """The catalogue cannot be used; the text names the file or row. Put the file back as it was shipped."""
+
+
+class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One listed build. cumulative_update: RTM, Preview, SPn or CUn. security_update: "" for the base release."""
+
+    product: str
+    cumulative_update: str
+    security_update: str
+    build: Build
+    released: date
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """As admins call it, such as `CU23 Oct25SU`."""
+        return f"{self.cumulative_update} {self.security_update}".strip()
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is the cumulative update or service pack itself."""
+        return not self.security_update
+
+    @property
+    def is_security(self) -> bool:
+        """Whether it brings security fixes: every update but hotfix updates; base releases do not count."""
+        return bool(self.security_update) and "HU" not in self.security_update
+
+    @property
+    def is_public(self) -> bool:
+        """Whether everybody gets it: no paid extended programme, no pre-release."""
+        return "ESU period" not in self.note and self.cumulative_update != "Preview"
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it holds single fixes only, and not those of the earlier updates of its branch."""
+        return "limited package" in self.note
+
+
+class CveRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The first build of one branch that fixes *cve*. released: of that build. exploited_since: day of its KEV entry."""
+
+    cve: str
+    product: str
+    fixed_in: Build
+    released: date
+    exploited_since: date | None
+
+
+class LifecycleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Last days of public support, and of the paid programme after it; None where no end is fixed or known."""
+
+    product: str
+    extended_end: date | None
+    esu_end: date | None
+
+
+class LagRow(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Known false evidence: what a line of one of these forms can hide when it shows such a build.
+
+    which: one of SELECTORS. high: a build, `branch-newest` (the last known update) or `next-listed` (the first listed
+    build that is not lower). reason: the code that readings carry; the docs explain each.
+    """
+
+    reason: str
+    forms: tuple[str, ...]
+    first: Build
+    last: Build
+    which: str
+    high: Build | str
+    source: str
+
+
+class CatalogueRows(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows of one catalogue, in the order of their files."""
+
+    builds: tuple[BuildRow, ...]
+    cves: tuple[CveRow, ...] = ()
+    lifecycles: tuple[LifecycleRow, ...] = ()
+    lags: tuple[LagRow, ...] = ()
+
+
+def branch_of(build: Build) -> Branch:
+    """The branch inside which builds may be compared."""
+    first_with_cumulative_updates = 15
+    return build[:3] if build.major >= first_with_cumulative_updates else build[:2]
+
+
+def read_package_rows() -> CatalogueRows:
+    """
+    Read the CSV files of the package; the only I/O here, done once at start.
+
+    Raises:
+        CatalogueError: a file has a row that cannot be read.
+    """
+    return CatalogueRows(
+        builds=parse_rows("exchange_builds.csv", _text_of("exchange_builds.csv"), build_row),
+        cves=parse_rows("exchange_cves.csv", _text_of("exchange_cves.csv"), cve_row),
+        lifecycles=parse_rows("exchange_lifecycle.csv", _text_of("exchange_lifecycle.csv"), lifecycle_row),
+        lags=parse_rows("false_evidence.csv", _text_of("false_evidence.csv"), lag_row),
+    )
+
+
+def parse_rows(name: str, text: str, convert: Callable[[dict[str, str]], RowT]) -> tuple[RowT, ...]:
+    """
+    Every row of one CSV text with a header line.
+
+    Raises:
+        CatalogueError: a row lacks a column or holds a value that cannot be read; says which line of which file.
+    """
+    rows = csv.DictReader(text.splitlines())
+    converted = []
+    for cells in rows:
+        try:
+            converted.append(convert(_whole(cells)))
+        except (KeyError, ValueError, BuildSyntaxError) as error:
+            raise CatalogueError(
+                f"line {rows.line_num} of {name} cannot be read ({error}); put the file back as it was shipped"
+            ) from error
+    return tuple(converted)
+
+
+def build_row(cells: dict[str, str]) -> BuildRow:
+    """One row of exchange_builds.csv."""
+    return BuildRow(
+        product=cells["product"],
+        cumulative_update=cells["cumulative_update"],
+        security_update=cells["security_update"],
+        build=_build(cells["build"]),
+        released=date.fromisoformat(cells["released"]),
+        note=cells["note"],
+    )
+
+
+def cve_row(cells: dict[str, str]) -> CveRow:
+    """One row of exchange_cves.csv."""
+    return CveRow(
+        cve=cells["cve"],
+        product=cells["product"],
+        fixed_in=_build(cells["fixed_in_build"]),
+        released=date.fromisoformat(cells["released"]),
+        exploited_since=_day(cells["kev_date_added"]),
+    )
+
+
+def lifecycle_row(cells: dict[str, str]) -> LifecycleRow:
+    """One row of exchange_lifecycle.csv."""
+    return LifecycleRow(
+        product=cells["product"],
+        extended_end=_day(cells["extended_end"]),
+        esu_end=_day(cells["esu_end"]),
+    )
+
+
+def lag_row(cells: dict[str, str]) -> LagRow:
+    """One row of false_evidence.csv."""
+    which, high = cells["which"], cells["high"]
+    if which not in SELECTORS:
+        raise ValueError(f"which is {which!r}; it takes one of {', '.join(sorted(SELECTORS))}")
+    return LagRow(
+        reason=cells["reason"],
+        forms=tuple(cells["forms"].split()),
+        first=parse_build(cells["first"]),
+        last=parse_build(cells["last"]),
+        which=which,
+        high=high if high in RELATIVE_HIGHS else parse_build(high),
+        source=cells["source"],
+    )
+
+
+def _whole(cells: dict[str, str]) -> dict[str, str]:
+    if None in cells or None in cells.values():
+        raise ValueError("it has not as many cells as the header line")
+    return cells
+
+
+def _text_of(name: str) -> str:
+    return resources.files("shared.domain").joinpath("data", name).read_text(encoding="utf-8")
+
+
+def _build(text: str) -> Build:
+    # Exchange 2003 is listed with three numbers only; no header shows them, and a last 0 keeps the order.
+    dots_of_four_numbers = 3
+    return parse_build(text if text.count(".") == dots_of_four_numbers else f"{text}.0")
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None

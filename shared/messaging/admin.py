@@ -1,0 +1,178 @@
+"""
+Creating the topics, and telling where they differ from what they must be. Nothing is ever altered or deleted.
+
+`apply` looks first and creates only if nothing differs, so that a refusal leaves everything as it was.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from shared.domain.errors import ConfigError, TransientError
+from shared.messaging.topics import TOPICS, Topic
+
+DEFAULT_PARTITIONS = 4
+"""Of the topics that spread: two detectors on two cores each, and room; it can be raised in Kafka, never lowered."""
+
+_CREATE_TIMEOUT_MS = 20_000
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What `apply` did with one topic (full name)."""
+
+    topic: str
+    created: bool
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as it must be. setting: a Kafka setting, `partitions`, or `topic` where there is none."""
+
+    topic: str
+    setting: str
+    expected: str
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line: what, where, what to do."""
+        return f"topic {self.topic}: {self.setting} is {self.found}, and must be {self.expected}; {self.remedy}"
+
+
+async def apply(
+    bootstrap: str, prefix: str, partitions: int = DEFAULT_PARTITIONS, replication: int = 1
+) -> list[Change]:
+    """
+    Create the topics that are missing.
+
+    Args:
+        bootstrap: host:port of the broker.
+        prefix: put before each name.
+        partitions: of the topics that spread; the others have one, since their order is part of their meaning.
+        replication: copies of each new topic; those of existing topics are the operator's.
+
+    Raises:
+        ConfigError: a topic that exists differs (one line for each difference), or the broker refuses to create one.
+        TransientError: the broker does not answer.
+    """
+    async with _admin(bootstrap) as admin:
+        found = await _differences(admin, prefix, partitions)
+        wrong = [difference for difference in found if difference.setting != "topic"]
+        if wrong:
+            raise ConfigError("\n".join(str(difference) for difference in wrong))
+        missing = {difference.topic for difference in found}
+        await _create(
+            admin, [topic for topic in TOPICS if prefix + topic.name in missing], prefix, partitions, replication
+        )
+    return [Change(topic=prefix + topic.name, created=prefix + topic.name in missing) for topic in TOPICS]
+
+
+async def check(bootstrap: str, prefix: str, partitions: int | None = None) -> list[Difference]:
+    """
+    Tell every difference; empty where all is well. partitions: of the topics that spread, None: any number will do.
+
+    Raises:
+        TransientError: the broker does not answer.
+    """
+    async with _admin(bootstrap) as admin:
+        return await _differences(admin, prefix, partitions)
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_CREATE_TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
+    except KafkaError as error:
+        raise TransientError(
+            f"the broker at {bootstrap} does not answer as it should ({error!r}); is it running?"
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, topics: list[Topic], prefix: str, partitions: int, replication: int
+) -> None:
+    if not topics:
+        return
+    new = [
+        NewTopic(prefix + topic.name, partitions if topic.spread else 1, replication, topic_configs=dict(topic.config))
+        for topic in topics
+    ]
+    response = await admin.create_topics(new, timeout_ms=_CREATE_TIMEOUT_MS)
+    refused = []
+    # The call raises nothing: each topic has its code. One that somebody else made meanwhile is checked next time.
+    for name, code, *text in response.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            refused.append(
+                f"topic {name} cannot be created: {for_code(code).__name__}: {text[0] if text else ''}".rstrip(": ")
+            )
+    if refused:
+        raise ConfigError("\n".join(refused))
+
+
+async def _differences(admin: AIOKafkaAdminClient, prefix: str, partitions: int | None) -> list[Difference]:
+    existing = {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics()}
+    names = [prefix + topic.name for topic in TOPICS]
+    configs = await _configs(admin, [name for name in names if name in existing])
+    found = []
+    for topic, name in zip(TOPICS, names, strict=True):
+        if name not in existing:
+            remedy = "run `patchgate topics apply`"
+            found.append(Difference(topic=name, setting="topic", expected="there", found="missing", remedy=remedy))
+            continue
+        found += _count_difference(topic, name, existing[name], partitions)
+        found += _config_differences(topic, name, configs[name])
+    return found
+
+
+def _count_difference(topic: Topic, name: str, count: int, partitions: int | None) -> list[Difference]:
+    expected = (partitions or count) if topic.spread else 1
+    if count == expected:
+        return []
+    remedy = (
+        f"name that number: `patchgate topics apply --partitions {count}`"
+        if topic.spread
+        else "partitions cannot be taken away: move to another PATCHGATE_TOPIC_PREFIX"
+    )
+    return [Difference(topic=name, setting="partitions", expected=str(expected), found=str(count), remedy=remedy)]
+
+
+def _config_differences(topic: Topic, name: str, config: dict[str, str]) -> list[Difference]:
+    return [
+        Difference(
+            topic=name,
+            setting=key,
+            expected=value,
+            found=config.get(key, "unknown to the broker"),
+            remedy=f"set it with Kafka's own tool: kafka-configs.sh --alter --topic {name} --add-config {key}={value}",
+        )
+        for key, value in topic.config.items()
+        if config.get(key) != value
+    ]
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    """The settings in force of each topic, defaults included."""
+    if not names:
+        return {}
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    found: dict[str, dict[str, str]] = {}
+    for response in responses:
+        for code, text, _kind, name, entries in response.resources:
+            if code:
+                raise TransientError(
+                    f"the settings of topic {name} cannot be read: {for_code(code).__name__} {text or ''}"
+                )
+            found[name] = {entry[0]: _text(entry[1]) for entry in entries}
+    return found
+
+
+def _text(value: Any) -> str:  # noqa: ANN401  (Kafka leaves the values of secrets out)
+    return "" if value is None else str(value)

@@ -1,0 +1,107 @@
+"""Sockets around a Kafka node: does one answer, and is a port free to put one on."""
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil  # type: ignore[import-untyped] # it ships no types
+
+from shared.messaging.jars import BrokerError
+
+_POLL_S = 0.05
+_PROBE_TIMEOUT_S = 2.0
+_MAX_REPLY_BYTES = 1_000_000  # a metadata reply without topics has about 60; more is not Kafka
+
+
+def alive_brokers(host: str, port: int) -> int:
+    """
+    Ask a Kafka for its metadata, without topics: 0 means that it listens but does not serve yet.
+
+    Returns:
+        How many brokers it knows to be alive.
+
+    Raises:
+        OSError: nobody answers within 2 s, or not as Kafka does.
+
+    Source: Kafka protocol, request header 1, Metadata request 1 (api key 3), Metadata response 1.
+    """
+    client = b"patchgate"
+    body = struct.pack(f">hhih{len(client)}si", 3, 1, 0, len(client), client, 0)
+    with (
+        socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S) as connection,
+        connection.makefile("rb") as reply,
+    ):
+        connection.sendall(struct.pack(">i", len(body)) + body)
+        size = int.from_bytes(reply.read(4), "big")
+        content = reply.read(size) if size <= _MAX_REPLY_BYTES else b""
+    try:
+        _correlation, brokers = struct.unpack_from(">ii", content)
+    except struct.error as error:
+        raise OSError(f"{host}:{port} does not answer as Kafka does") from error
+    return int(brokers)
+
+
+def answers(bootstrap: str) -> bool:
+    """Tell whether the Kafka at `host:port` serves now."""
+    host, _, port = bootstrap.rpartition(":")
+    with suppress(OSError):
+        return alive_brokers(host.strip("[]"), int(port)) > 0
+    return False
+
+
+def await_answer(bootstrap: str, alive: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until the Kafka at `host:port` serves; False when its process is no longer *alive*, or after *timeout_s*."""
+    deadline = time.monotonic() + timeout_s
+    while alive() and time.monotonic() < deadline:
+        if answers(bootstrap):
+            return True
+        time.sleep(_POLL_S)
+    return False
+
+
+def address(host: str, port: int) -> str:
+    """Write host and port as Kafka clients take them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def free_port() -> int:
+    """Let the system choose a loopback port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def check_free(host: str, port: int) -> None:
+    """
+    Make sure that a broker could listen there.
+
+    Raises:
+        BrokerError: it could not; the text names who listens, as far as this system shows it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - refused, not bound
+        raise BrokerError("the broker tells clients its address, so it needs one they can use: not the wildcard")
+    try:
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        owner = _listener(port)
+        taken = (
+            f"{address(host, port)} is taken by {owner}"
+            if owner
+            else f"{address(host, port)} cannot be listened on ({error})"
+        )
+        raise BrokerError(f"{taken}: stop that, or choose another with --port or PATCHGATE_BROKER_PORT") from error
+
+
+def _listener(port: int) -> str | None:
+    """Name the program that listens on a port, if this system lets us see it."""
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                return (
+                    f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+                    if connection.pid
+                    else "another user's process"
+                )
+    return None
