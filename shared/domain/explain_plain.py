@@ -103,7 +103,8 @@ def _case(case: CaseShown) -> Iterator[str]:
         yield f"Blocking waits for {case.blocking_waits_for}."
     yield _notices(case)
     yield f"What ends it: {case.remedy}."
-    yield f"How to check: {_how_to_check(case.product)}"
+    if case.patch_exists:
+        yield f"How to check: {_how_to_check(case.product)}"
 
 
 def _minutes(row: RowShown) -> str:

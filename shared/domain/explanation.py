@@ -133,7 +133,7 @@ class NoticeShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticesShown(msgspec.Struct, frozen=True, kw_only=True):
-    """fell_due: how many so far. delivered_at: of the newest delivered one. open: pending ones, then those to come."""
+    """fell_due: how many so far. delivered_at: of the newest delivered one (at the latest: earlier if the law was held since). open: pending ones, then those to come."""
 
     fell_due: int
     delivered_at: UtcDatetime | None

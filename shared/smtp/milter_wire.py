@@ -51,15 +51,15 @@ MAX_PACKET_BYTES = 1024 * 1024
 """
 Longest packet that is taken; a longer one is an error as soon as its length is read, so it is never held.
 
-Postfix sends a header of at most header_size_limit (102,400 by default) and a body piece of 65,535 bytes, sendmail the
-same piece and header lines of at most 64 KiB: 1 MiB leaves a raised limit room and bounds a connection's memory.
+Postfix 3.7 cuts a header at 60,000 bytes (seen) and sends body pieces of at most 65,535: 1 MiB leaves another MTA, or a
+raised limit, much room and still bounds a connection's memory.
 """
 
 MAX_STRINGS = 128
 """
 Most strings in one packet: 64 macros, or an address with 127 parameters; beyond it the packet is an error.
 
-Postfix sends at most a dozen macros a stage, and SMTP has some twenty parameters for MAIL.
+Postfix sends at most a dozen macros a stage, and a client's MAIL has a handful of parameters.
 """
 
 VERSION = 6

@@ -54,7 +54,13 @@ class Enforcer:
 
 
 def setup_for(
-    bootstrap: str, prefix: str, state_dir: Path, *, clock: Clock | None = None, steps: Steps = no_steps, **settings: int
+    bootstrap: str,
+    prefix: str,
+    state_dir: Path,
+    *,
+    clock: Clock | None = None,
+    steps: Steps = no_steps,
+    **settings: int,
 ) -> Setup:
     """The wiring of one enforcer."""
     chosen = {"enforcer_session_timeout_ms": SESSION_MS, "heartbeat_ms": HEARTBEAT_MS, **settings}

@@ -5,7 +5,7 @@ It shares `evolve` with the enforcer, and nothing of how the enforcer reads, dec
 """
 
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -14,6 +14,7 @@ from shared.domain.fold import Fold, digest_of, encode_server
 from shared.domain.policy import parse_policy, shipped_policy_text
 from shared.domain.records import Heartbeat, PolicyRecord
 from shared.domain.state import Position, decision_of
+from shared.domain.verify import Audit
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
 from tests.support.law import read_table, read_topic
@@ -45,23 +46,26 @@ async def check_law(bootstrap: str, prefix: str) -> Checked:
 
 
 async def _fold_whole(bootstrap: str, prefix: str) -> tuple[Fold, list[e.LogRecord]]:
-    """Every record applied: seq without a gap and the chain whole, else `apply` raises."""
-    fold, log = Fold(parse_policy(shipped_policy_text())), []
-    latest: datetime | None = None
+    """Every record applied and decided again: seq without a gap, the chain whole, and what the rules say."""
+    fold, log = Fold(parse_policy(shipped_policy_text())), list[e.LogRecord]()
+    audit, latest = Audit(), datetime.min.replace(tzinfo=UTC)
     for stored in await read_topic(bootstrap, prefix, t.LOG):
         record = e.decode_log(stored.value)
         assert record.seq == len(log) + 1
-        assert latest is None or record.at >= latest
+        assert record.at >= latest
         latest = record.at
         fold.apply(record, stored.value)
+        audit.take(stored.value)
         log.append(record)
+    assert audit.report().ok, audit.report().what
     return fold, log
 
 
 def _assert_inputs_once(log: list[e.LogRecord]) -> None:
     """An input's records stand together, and its offset is the cause of no others."""
     blocks = [
-        record.cause for before, record in zip([None, *log], log, strict=False)
+        record.cause
+        for before, record in zip([None, *log], log, strict=False)
         if record.cause is not None and (before is None or before.cause != record.cause)
     ]
     twice = [cause for cause, count in Counter((c.topic, c.offset) for c in blocks).items() if count > 1]

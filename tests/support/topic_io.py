@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 WAIT_S = 30.0
 
 
-async def write(bootstrap: str, topic: str, values: Iterable[bytes], *, partition: int = 0, key: bytes | None = None) -> list[int]:
+async def write(
+    bootstrap: str, topic: str, values: Iterable[bytes], *, partition: int = 0, key: bytes | None = None
+) -> list[int]:
     """Write *values* in order, and return their offsets once all are acknowledged."""
     producer = new_producer(bootstrap)
     async with running(producer):

@@ -207,3 +207,13 @@ def test_bytes_sent_ahead_are_kept_up_to_the_bound() -> None:
     connection.receive_data(ahead)
     connection.send(Continue())
     assert connection.next_event() == Helo("ex07.alt.example")
+
+
+def test_a_held_part_of_a_packet_is_told() -> None:
+    """Only while a packet has begun and is not all there does the connection say so."""
+    connection = in_state(State.SESSION)
+    assert not connection.mid_packet
+    assert drain(connection, mta.ABORT + mta.helo()[:3]) == [Abort()]
+    assert connection.mid_packet
+    assert drain(connection, mta.helo()[3:]) == [Helo("ex07.alt.example")]
+    assert not connection.mid_packet

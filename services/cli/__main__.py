@@ -1,0 +1,124 @@
+"""
+`patchgate`: the one command. Only the module of the command that was called is imported, so that help comes at once.
+
+Every error is one line on stderr; exit code 1, or 2 where the command line itself is wrong.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from typing import Annotated
+
+import typer
+
+from services.cli.common import fail
+from shared.domain.errors import PatchgateError
+
+# Each command: its module, and what help says of it. A module has `register(app)`, or `app` for a command with subcommands.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("services.cli.up", "Run broker and all services, until Ctrl-C."),
+    "down": ("services.cli.up", "End what `patchgate up` runs."),
+    "demo": ("services.cli.demo", "Watch the main job in two minutes."),
+    "explain": ("services.cli.explain", "Tell why a server is where it is."),
+    "freeze": ("services.cli.freeze", "Slow and refuse nothing, age no case."),
+    "unfreeze": ("services.cli.freeze", "Lift the freeze."),
+    "policy": ("services.cli.policy", "Show, check and adopt the policy."),
+    "contact": ("services.cli.contact", "Say who is told of which server."),
+    "audit": ("services.cli.audit", "Export the log, and prove it right."),
+    "edge": ("services.cli.edge", "Run one edge beside an MTA."),
+    "recipe": ("services.cli.edge", "Print the lines for your MTA."),
+    "broker": ("services.cli.broker", "Start, stop and see the embedded Kafka."),
+    "topics": ("services.cli.topics", "Create and check the topics."),
+}
+_USAGE_CODE = 2
+_INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it
+# The root of all complaints about a command line; Typer has no public name for it.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"patchgate {metadata.version('patchgate')}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option("--version", is_eager=True, callback=lambda asked: _version(asked=asked), help="Tell the version."),
+]
+
+
+def build(called: str | None) -> typer.Typer:
+    """The app, with the real command only for *called*; the others have their names and one line of help."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+    app.callback(
+        help="Finds out-of-date mail servers by the mail they send, and slows, then blocks it until they are patched."
+    )(_globals)
+    for name, (_, text) in COMMANDS.items():
+        if name != called:
+            app.command(name, help=text)(_not_called)
+    if called in COMMANDS:
+        _mount(app, called, *COMMANDS[called])
+    return app
+
+
+def _mount(app: typer.Typer, called: str, module: str, text: str) -> None:
+    commands = import_module(module)
+    if not hasattr(commands, "register"):
+        app.add_typer(commands.app, name=called, help=text)
+        return
+    for name in [name for name, (owner, _) in COMMANDS.items() if owner == module and name != called]:
+        app.registered_commands = [one for one in app.registered_commands if one.name != name]
+    commands.register(app)
+
+
+def _not_called() -> None:
+    """Stand in for a command that was not called."""
+
+
+def _globals(*, version: _Version = False) -> None:
+    """Take what stands before the command."""
+    del version  # its callback has done everything
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    called = next(iter(arguments), None)
+    try:
+        result = build(called)(list(arguments) or ["--help"], prog_name="patchgate", standalone_mode=False)
+    except PatchgateError as error:
+        fail(str(error) or type(error).__name__)
+        return 1
+    except _UsageError as error:
+        return _wrong_usage(error)
+    except typer.Abort:
+        fail("ended by you; nothing was changed")
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED_CODE
+    return result if isinstance(result, int) else 0
+
+
+def _wrong_usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "patchgate"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+        message = "name a command"
+    fail(f"{message.rstrip('.')}: `{path} --help` tells what there is")
+    return _USAGE_CODE
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `patchgate ... | head`: the reader has enough
+        sys.stderr.close()
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`patchgate audit`: write the log to a file, and prove of log or file that it was neither changed nor wrongly decided."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import msgspec
+import typer
+
+from services.cli import common
+from services.cli.audit_tables import Tables, TablesReport
+from services.cli.bus import each, reading
+from services.cli.progress import Tell, counting
+from shared.domain.errors import ConfigError
+from shared.domain.events import chain
+from shared.domain.verify import Audit, VerifyReport, seal, verify_export
+from shared.messaging import topics as t
+from shared.runtime.settings import CommonSettings
+
+app = typer.Typer(no_args_is_help=True)
+
+_LONGEST_LINE = 2_000_000  # above any record that the bus takes; what is longer is no record, and is read in pieces
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What `audit verify` found. source: a file, or the topic; tables: None where a file was read."""
+
+    ok: bool
+    source: str
+    log: VerifyReport
+    tables: TablesReport | None = None
+
+
+@app.command()
+def export(file: Annotated[Path, typer.Argument(help="Where to write it; replaced only when all is written.")]) -> None:
+    """Write the log to FILE: the stored bytes, one record a line, and a last line that seals them."""
+    settings = common.settings()
+    fresh = file.with_name(file.name + ".part")
+    try:
+        with fresh.open("wb") as out:
+            count, head = asyncio.run(_copy(settings, out))
+            out.write(seal(count, head) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error}") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    typer.echo(f"{count} records written to {file}; head {head}")
+
+
+async def _copy(settings: CommonSettings, out: BinaryIO) -> tuple[int, str]:
+    """Copy the log; returns how many records, and the hash of the last."""
+    count, last = 0, b""
+    with counting("records written") as tell:
+        async with reading(settings) as consumer:
+            async for record in each(settings, consumer, t.LOG):
+                last = record.value or b""
+                out.write(last + b"\n")
+                count += 1
+                tell(count)
+    return count, chain(last) if count else ""
+
+
+@app.command()
+def verify(
+    file: Annotated[Path | None, typer.Argument(help="An export; without it the log itself, and the tables.")] = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Check the chain, fold the log again, decide it again. Exit code 1, and the first wrong seq, if anything is off."""
+    found = _verify_file(file) if file else asyncio.run(_verify_topic(common.settings()))
+    if as_json:
+        common.echo_json(found)
+    else:
+        for line in sentences(found):
+            typer.echo(line)
+    if not found.ok:
+        if not as_json:
+            common.fail(_verdict(found))
+        raise typer.Exit(1)
+
+
+def _verify_file(file: Path) -> Verified:
+    try:
+        with file.open("rb") as content, counting("records checked") as tell:
+            report = verify_export(_lines(content, tell))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    return Verified(ok=report.ok, source=str(file), log=report)
+
+
+def _lines(content: BinaryIO, tell: Tell) -> Iterator[bytes]:
+    count = 0
+    while line := content.readline(_LONGEST_LINE):
+        yield line
+        count += 1
+        tell(count)
+
+
+async def _verify_topic(settings: CommonSettings) -> Verified:
+    """Tables first, then the log: so the log holds everything that the tables are made of."""
+    tables = await Tables.read(settings)
+    audit = Audit()
+    with counting("records checked") as tell:
+        async with reading(settings) as consumer:
+            async for record in each(settings, consumer, t.LOG):
+                if not audit.take(record.value or b""):
+                    break
+                tables.compare_at(audit.seq, audit.fold)
+                tell(audit.seq)
+    report, compared = audit.report(), tables.report()
+    return Verified(
+        ok=report.ok and compared.ok, source=f"topic {settings.topic_prefix}{t.LOG}", log=report, tables=compared
+    )
+
+
+def sentences(found: Verified) -> Iterator[str]:
+    """What was checked, in numbers."""
+    log = found.log
+    yield f"{found.source}: {log.records} records follow each other without a gap, each with the hash of the one before."
+    yield f"{log.checkpoints} checkpoints compared; the records fold to {log.servers} servers, digest {log.digest}."
+    yield f"{log.decided_again} records decided again with the same outcome; {log.taken_as_given} taken as given (first policy, rules, holds)."
+    for epoch in log.epochs:
+        if not epoch.decided_again:
+            yield f"From record {epoch.first_seq} on rules {epoch.rules} of patchgate {epoch.version} decided, which are not this one's: not decided again."
+    if found.tables is not None:
+        yield from _of_tables(found.tables)
+    yield f"Head: {log.head or 'none'} (note it: the next audit must come by it)."
+    if found.ok:
+        yield "All right."
+
+
+def _of_tables(tables: TablesReport) -> Iterator[str]:
+    yield (
+        f"{tables.servers} servers of enforcer-state and {tables.decisions} decisions compared with what the log folds to: "
+        f"{len(tables.differences)} differences."
+    )
+    yield from (f"  {difference}" for difference in tables.differences)
+
+
+def _verdict(found: Verified) -> str:
+    if not found.log.ok:
+        return f"audit: the first wrong record is {found.log.first_wrong_seq}: {found.log.what}"
+    return f"audit: the log is right, the tables differ from it: {found.tables.differences[0] if found.tables else ''}"

@@ -1,0 +1,100 @@
+"""
+What all commands share: the settings, JSON, and one line on stderr for every error.
+
+A command raises; `main` prints. Only what is cheap to import stands here: `patchgate --help` needs it.
+"""
+
+import os
+import sys
+from typing import Annotated, TypeVar
+
+import msgspec
+import typer
+
+from shared.domain.errors import ConfigError, PatchgateError
+from shared.domain.events import LogRecord, RequestDecided
+from shared.domain.records import AdoptPolicy, SetFreeze
+from shared.runtime.settings import CommonSettings, from_env
+
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Who = Annotated[str, typer.Option("--who", help="Your login name, never an address; it stands in the log for ever.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for those who read the log.")]
+WaitS = Annotated[float, typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the enforcer's record.")]
+
+
+class CommandError(PatchgateError):
+    """A command cannot do what was asked; the text says why and what to do."""
+
+
+def settings() -> CommonSettings:
+    """
+    The settings of this machine, from the environment.
+
+    Raises:
+        ConfigError: one cannot be used.
+    """
+    return from_env(CommonSettings, os.environ)
+
+
+def echo_json(value: object) -> None:
+    """Print *value* as one line of JSON."""
+    typer.echo(msgspec.json.encode(value))
+
+
+def fail(message: str) -> None:
+    """Print one line on stderr, whatever *message* holds."""
+    print("patchgate: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line of an error
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request. outcome: done, no effect, refused, or none yet; seq: of its log record."""
+
+    id: str
+    outcome: str = "none yet"
+    seq: int | None = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, request_id: str, record: LogRecord | None) -> "Answer":
+        """The answer that *record* is; None: nobody decided the request yet."""
+        if record is None:
+            return cls(id=request_id)
+        event = record.event
+        if isinstance(event, RequestDecided):
+            return cls(id=request_id, outcome=event.outcome, seq=record.seq, reason=event.reason)
+        return cls(id=request_id, outcome="done", seq=record.seq)
+
+
+RequestT = TypeVar("RequestT", bound=AdoptPolicy | SetFreeze)
+
+
+def request_of(kind: type[RequestT], **fields: object) -> RequestT:
+    """
+    A request, its fields checked as its reader will check them.
+
+    Raises:
+        CommandError: one cannot be used, such as an empty --who.
+    """
+    try:
+        return msgspec.convert({"type": kind.__struct_config__.tag, **fields}, kind)
+    except msgspec.ValidationError as error:
+        raise CommandError(f"the request cannot be made: {error}") from error
+
+
+def is_terminal() -> bool:
+    """Whether somebody watches stderr, so that progress is worth drawing."""
+    return sys.stderr.isatty()
+
+
+def read_text(path: str) -> str:
+    """
+    The text of a file that was named on the command line.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the name comes as text and goes no further
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,75 @@
+"""`patchgate edge` runs an edge; `patchgate recipe postfix` prints what puts it in front of a Postfix, and back."""
+
+import shutil
+import subprocess
+from typing import Annotated
+
+import typer
+
+from services.edge import __main__ as edge_process
+from services.edge.recipe import recipe_postfix
+from services.edge.settings import parse_endpoint
+from shared.domain.errors import ConfigError
+
+_POSTCONF_S = 10.0
+_SERVICE_PARAMETERS = ("smtpd_milters", "smtpd_proxy_filter", "receive_override_options")
+
+recipe = typer.Typer(no_args_is_help=True, help="Lines for the MTA in front of which an edge stands.")
+
+Socket = Annotated[
+    str,
+    typer.Option(
+        "--socket",
+        envvar="PATCHGATE_MILTER_SOCKETS",
+        help="Where the edge listens: unix:/path or inet:host:port; of several the first.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Put both commands into *app*."""
+    app.command("edge")(run)
+    app.add_typer(recipe, name="recipe")
+
+
+def run() -> None:
+    """Run an edge in the foreground until Ctrl-C; its settings are the PATCHGATE_ variables."""
+    raise typer.Exit(edge_process.main())
+
+
+@recipe.command()
+def postfix(
+    socket: Socket = "inet:127.0.0.1:11332",
+    config_dir: Annotated[str, typer.Option("--config-dir", help="Of a Postfix that is not the default one.")] = "",
+) -> None:
+    """Print the lines and the undo lines for this machine's Postfix, and what to watch out for; changes nothing."""
+    try:
+        endpoint = parse_endpoint(socket.split(",", maxsplit=1)[0].strip())
+        current = _read_postfix(config_dir)
+    except ConfigError as error:
+        typer.echo(f"patchgate: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(recipe_postfix(current, endpoint=endpoint), nl=False)
+
+
+def _read_postfix(config_dir: str) -> dict[str, str]:
+    """What `postconf` says; nothing, and a word about it, where there is no Postfix."""
+    if shutil.which("postconf") is None:
+        typer.echo("patchgate: there is no postconf on this machine; these are the lines for a Postfix as it ships", err=True)
+        return {}
+    chosen = ["-c", config_dir] if config_dir else []
+    services = [f"*/inet/{name}" for name in _SERVICE_PARAMETERS]
+    text = _postconf([*chosen]) + _postconf([*chosen, "-P", *services]) + _postconf([*chosen, "-F", "smtp/inet/chroot"])
+    pairs = (line.partition(" =") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _postconf(args: list[str]) -> str:
+    command = ["postconf", *args]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_POSTCONF_S, check=False)  # noqa: S603  (a list, no shell)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"{' '.join(command)} does not answer: {error}") from error
+    if done.returncode and "-F" not in args and "-P" not in args:
+        raise ConfigError(f"{' '.join(command)} failed: {done.stderr.strip()[:300]}")
+    return done.stdout

@@ -1,0 +1,121 @@
+"""`patchgate policy`: show the one in force, check a file, hand one in."""
+
+import asyncio
+import sys
+import uuid
+from typing import Annotated
+
+import msgspec
+import typer
+
+from services.cli import common
+from services.cli.bus import ask, table
+from services.cli.policy_text import policy_text
+from shared.domain.policy import Policy, parse_policy, shipped_policy_text
+from shared.domain.records import AdoptPolicy, PolicyRecord
+from shared.messaging import topics as t
+from shared.messaging.codec import decode
+from shared.runtime.clock import open_clock
+
+app = typer.Typer(no_args_is_help=True)
+
+_WAIT_S = 30.0  # a living enforcer answers in under a second; a restart takes seconds
+
+File = Annotated[str, typer.Argument(help="The policy, TOML.")]
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy file holds, in brief."""
+
+    version: int
+    title: str
+    mode: str
+    enforced_connectors: tuple[str, ...]
+    stages: int
+    floors: int
+    digest: str
+
+
+@app.command()
+def show(as_json: common.AsJson = False) -> None:
+    """Print the policy in force as the TOML that `check` and `adopt` take."""
+    policy = asyncio.run(_in_force())
+    if as_json:
+        common.echo_json(policy)
+        return
+    shipped = shipped_policy_text()  # with its comments, where it is the one in force
+    typer.echo(shipped if policy == parse_policy(shipped) else policy_text(policy), nl=False)
+
+
+async def _in_force() -> Policy:
+    value = (await table(common.settings(), t.DECISIONS)).get(t.KEY_POLICY)
+    record = decode(t.DECISIONS, value) if value else None
+    if not isinstance(record, PolicyRecord):
+        raise common.CommandError("no policy is in force yet: start the enforcer, which begins with the shipped one")
+    return record.policy
+
+
+@app.command()
+def check(file: File, as_json: common.AsJson = False) -> None:
+    """Read FILE and tell everything that is wrong with it; nothing is sent."""
+    brief = _brief(parse_policy(common.read_text(file)))
+    if as_json:
+        common.echo_json(brief)
+        return
+    typer.echo(_sentence(brief))
+
+
+@app.command()
+def adopt(
+    file: File,
+    who: common.Who,
+    why: common.Why,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait_s: common.WaitS = _WAIT_S,
+    as_json: common.AsJson = False,
+) -> None:
+    """Hand in FILE as the new policy, and wait for what the enforcer says."""
+    policy = parse_policy(common.read_text(file))
+    if not yes:
+        _confirm(policy)
+    settings = common.settings()
+    made_at = open_clock(settings.clock_file).now()
+    request = common.request_of(AdoptPolicy, id=str(uuid.uuid4()), who=who, why=why, made_at=made_at, policy=policy)
+    answer = common.Answer.of(request.id, asyncio.run(ask(settings, request, t.REQUESTS, key=None, wait_s=wait_s)))
+    if as_json:
+        common.echo_json(answer)
+    if answer.seq is None:
+        raise common.CommandError(
+            f"nobody decided it within {wait_s:g} s: is the enforcer running? It stands in requests and counts for 24 hours"
+        )
+    if answer.outcome != "done":
+        raise common.CommandError(f"{answer.outcome} (log record {answer.seq}): {answer.reason}")
+    if not as_json:
+        typer.echo(f"Policy version {policy.version} is in force from log record {answer.seq} on.")
+
+
+def _confirm(policy: Policy) -> None:
+    if not sys.stdin.isatty():
+        raise common.CommandError("adopting a policy changes what happens to mail: say --yes where nobody can be asked")
+    typer.echo(_sentence(_brief(policy)), err=True)
+    typer.confirm("Adopt it?", abort=True, err=True)
+
+
+def _brief(policy: Policy) -> Checked:
+    return Checked(
+        version=policy.version,
+        title=policy.title,
+        mode=policy.mode,
+        enforced_connectors=tuple(c.name for c in policy.connectors if policy.enforced(c.name)),
+        stages=len(policy.stages),
+        floors=len(policy.floors),
+        digest=policy.digest,
+    )
+
+
+def _sentence(brief: Checked) -> str:
+    enforced = ", ".join(brief.enforced_connectors) or "no connector: nobody is warned, slowed or refused"
+    return (
+        f'Policy version {brief.version}, "{brief.title}": mode {brief.mode}, {brief.stages} stages, {brief.floors} floors; '
+        f"enforced for {enforced}. It can be used (digest {brief.digest[:16]})."
+    )

@@ -1,0 +1,34 @@
+"""A count that moves on stderr while somebody watches; nothing is drawn elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from services.cli.common import is_terminal
+
+Tell = Callable[[int], None]
+
+_EVERY_S = 0.2
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Tell]:
+    """Give a function that is told each count, as often as it likes."""
+    if not is_terminal():
+        yield lambda _count: None
+        return
+    shown_at = 0.0
+
+    def tell(count: int) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= _EVERY_S:
+            shown_at = time.monotonic()
+            sys.stderr.write(f"\r\x1b[K{count} {what}")
+            sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""Mail evidence in, sightings out."""

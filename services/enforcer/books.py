@@ -1,0 +1,153 @@
+"""
+What the two tables hold, as far as it must be known to keep them right: pure, no Kafka.
+
+`decisions` and `enforcer-state` are written only where their bytes change. Of a decision its share of the digest is
+kept, 128 bits that tell whether its bytes would change; of `enforcer-state` the requests, for those that are
+forgotten are deleted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from shared.domain import events as e
+from shared.domain.fold import Fold, Written, digest_of, encode_server
+from shared.domain.records import Heartbeat, PolicyRecord
+from shared.domain.state import Server, decision_of
+from shared.messaging import topics as t
+from shared.messaging.codec import encode
+
+_MODULUS = 1 << 128
+
+
+class Outgoing(NamedTuple):
+    """A record to write. topic: without prefix. value: None deletes the key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+
+
+class Books:
+    """Bounded by the servers that ever had a case, and by 16 days of requests."""
+
+    def __init__(self, requests: Mapping[str, datetime] | None = None) -> None:
+        self._shares: dict[str, int] = {}
+        self._digest = 0
+        self._requests = dict(requests or {})
+
+    @property
+    def count(self) -> int:
+        """How many servers the table of decisions has."""
+        return len(self._shares)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the table of decisions, as heartbeats carry it."""
+        return f"{self._digest:032x}"
+
+    # -- what one commit changes ------------------------------------------------------------------------------------
+
+    def changes(self, fold: Fold, written: Iterable[Written]) -> list[Outgoing]:
+        """The records of one commit but for position and heartbeat, in the order in which they are written."""
+        events = [(Outgoing(t.LOG, None, stored), record.event) for record, stored in written]
+        servers = [fold.servers[name] for name in fold.take_changed()]
+        return [
+            *(outgoing for outgoing, _ in events),
+            *(decision for server in servers for decision in self._decision(server)),
+            *(state_of(server) for server in servers),
+            *self._requests_of(fold, events),
+            *(policy for _, event in events if isinstance(event, e.PolicyAdopted) for policy in policy_records(fold)),
+        ]
+
+    def _decision(self, server: Server) -> Iterator[Outgoing]:
+        decision = decision_of(server)
+        if decision is None:
+            return
+        value = encode(decision)
+        if self._note(server.server, digest_of(server.server, value)):
+            yield Outgoing(t.DECISIONS, server.server.encode(), value)
+
+    def _note(self, server: str, share: int) -> bool:
+        """The decision of *server* has this share now; whether that is new."""
+        old = self._shares.get(server)
+        if old == share:
+            return False
+        self._digest = (self._digest + share - (old or 0)) % _MODULUS
+        self._shares[server] = share
+        return True
+
+    def _requests_of(self, fold: Fold, events: list[tuple[Outgoing, e.Event]]) -> Iterator[Outgoing]:
+        if not any(isinstance(event, e.RequestDecided | e.PolicyAdopted) for _, event in events):
+            return
+        for known in sorted(fold.requests.keys() | self._requests.keys()):
+            if fold.requests.get(known) != self._requests.get(known):
+                yield request_record(known, fold.requests.get(known))
+        self._requests = dict(fold.requests)
+
+    def heartbeat(self, fold: Fold, *, at: datetime, policy_digest: str) -> Heartbeat:
+        """How far the law has come. at: never behind the newest record of the log."""
+        law = fold.law
+        return Heartbeat(
+            at=max(at, law.at),
+            h=law.h,
+            held=law.held_so_far,
+            seq=law.seq,
+            count=self.count,
+            digest=self.digest,
+            policy_digest=policy_digest,
+            frozen=law.frozen,
+        )
+
+    # -- healing ----------------------------------------------------------------------------------------------------
+
+    def heal_decisions(self, fold: Fold, found: dict[bytes, int]) -> list[Outgoing]:
+        """
+        What makes topic `decisions` what the state says; nothing where it is.
+
+        found: the share of each live key in the topic, reserved keys too. Keys that nobody should have written go.
+        """
+        wanted = dict(self._all_decisions(fold))
+        if not fold.is_empty:
+            wanted[t.KEY_POLICY] = policy_records(fold)[0].value or b""
+        healed = []
+        for key, value in wanted.items():
+            if found.get(key) != digest_of(key.decode(), value):
+                healed.append(Outgoing(t.DECISIONS, key, value))
+        strangers = sorted(found.keys() - wanted.keys() - {t.KEY_HEARTBEAT})
+        return healed + [Outgoing(t.DECISIONS, key, None) for key in strangers]
+
+    def _all_decisions(self, fold: Fold) -> Iterator[tuple[bytes, bytes]]:
+        for server in fold.servers.values():
+            for outgoing in self._decision(server):
+                yield server.server.encode(), outgoing.value or b""
+
+
+def state_of(server: Server) -> Outgoing:
+    """The record of `enforcer-state` for one server."""
+    return Outgoing(t.ENFORCER_STATE, server.server.encode(), encode_server(server))
+
+
+def request_record(request_id: str, decided_at: datetime | None) -> Outgoing:
+    """The record of `enforcer-state` that a request was decided; None: its time is over."""
+    value = msgspec.json.encode(decided_at) if decided_at else None
+    return Outgoing(t.ENFORCER_STATE, t.KEY_REQUEST_PREFIX + request_id.encode(), value)
+
+
+def policy_records(fold: Fold) -> tuple[Outgoing, Outgoing]:
+    """The policy in force, for the edges and for the next start."""
+    value = encode(PolicyRecord(policy=fold.policy))
+    return Outgoing(t.DECISIONS, t.KEY_POLICY, value), Outgoing(t.ENFORCER_STATE, t.KEY_POLICY, value)
+
+
+def whole_state(fold: Fold, found: Iterable[bytes]) -> Iterator[Outgoing]:
+    """All of `enforcer-state` but the position, after it was lost. found: live keys in the topic; those left over go."""
+    records = [state_of(server) for server in fold.servers.values()]
+    records += [request_record(known, when) for known, when in fold.requests.items()]
+    if not fold.is_empty:
+        records.append(policy_records(fold)[1])
+    yield from records
+    for key in sorted(set(found) - {record.key or b"" for record in records} - {t.KEY_POSITION}):
+        yield Outgoing(t.ENFORCER_STATE, key, None)

@@ -1,0 +1,71 @@
+"""
+One transaction, steps 3 to 5 of a turn.
+
+A send that fails, a commit that fails and a fence all end the process: after any of them the producer is spoilt, or
+somebody else leads, and the fold in memory is ahead of what is written. Nothing is tried twice here.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import RecordMetadata
+
+from services.enforcer.books import Outgoing
+from services.enforcer.setup import Setup, Step
+from shared.domain.errors import ConfigError, PatchgateError
+from shared.messaging import topics as t
+
+
+class FencedError(PatchgateError):
+    """Another enforcer leads; this one must end. If two were started on purpose, the operator does nothing."""
+
+
+class Committer:
+    """Commits lists of records, each as one transaction."""
+
+    def __init__(self, setup: Setup, producer: AIOKafkaProducer) -> None:
+        self._setup = setup
+        self._producer = producer
+
+    async def commit(self, records: Sequence[Outgoing]) -> None:
+        """
+        Write all of *records*, in their order, or none.
+
+        Raises:
+            FencedError: another enforcer leads.
+            ConfigError: this machine's clock and the broker's differ by too much.
+            KafkaError: the broker did not take them.
+        """
+        steps = self._setup.steps
+        try:
+            async with self._producer.transaction():
+                steps(Step.BEGUN)
+                appended = await self._send(records)
+                self._check_clock(records[-1], appended[-1])
+                steps(Step.SENT)
+        except ProducerFenced as error:
+            raise FencedError(
+                "another enforcer has taken over, or the broker gave up a transaction of over 30 s: this one ends"
+            ) from error
+        steps(Step.COMMITTED)
+
+    async def _send(self, records: Sequence[Outgoing]) -> list[RecordMetadata]:
+        prefix, send = self._setup.prefix, self._producer.send
+        sent = [await send(prefix + topic, value, key=key, partition=0) for topic, key, value in records]
+        # Still inside the transaction: a commit goes through although a send in it failed.
+        return await asyncio.gather(*sent)
+
+    def _check_clock(self, record: Outgoing, appended: RecordMetadata) -> None:
+        """What a wrong clock dates must not become law: the heartbeat's append time is the broker's clock."""
+        if (record.topic, record.key) != (t.DECISIONS, t.KEY_HEARTBEAT):
+            return
+        guard = timedelta(seconds=self._setup.settings.clock_guard_s)
+        off = self._setup.clock.real_now() - datetime.fromtimestamp(appended.timestamp / 1000, UTC)
+        if abs(off) > guard:
+            raise ConfigError(
+                f"this machine's clock is {off.total_seconds():+.0f} s off the broker's, and {guard.total_seconds():.0f} s are allowed: "
+                "set both by NTP, then start the enforcer again"
+            )

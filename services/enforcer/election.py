@@ -1,0 +1,129 @@
+"""
+Who leads: the owner of the single partition of `requests` in the group `enforcer`.
+
+The group's consumer is used for nothing else: it is paused, and polled only so that the group keeps it. No state is
+restored inside a callback, for no heartbeat is sent meanwhile: on assignment a task is started, on revocation it is told
+to stop and waited for. A task that failed ends the process; a predecessor that does not know of us yet is fenced by the
+transactional id.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+from services.enforcer.progress import Progress
+from services.enforcer.setup import Setup
+from shared.domain.errors import TransientError
+from shared.messaging import topics as t
+from shared.messaging.kafka import running
+
+_POLL_MS = 500  # between two signs of progress of a standby
+_RESIGN_S = 15.0  # a turn takes fractions of a second; a broker that does not answer, up to 20 s
+_ABORT_S = 5.0
+_REBALANCE_MS = 30_000  # above the two together, so that nobody is thrown out while it ends a turn
+
+Lead = Callable[[asyncio.Event], Awaitable[None]]
+
+
+class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Runs *lead* while this process owns the partition."""
+
+    def __init__(self, setup: Setup, lead: Lead) -> None:
+        self._lead = lead
+        self._log: structlog.stdlib.BoundLogger = setup.log
+        self._progress: Progress = setup.progress
+        self._topic = setup.prefix + t.REQUESTS
+        session_ms = setup.settings.enforcer_session_timeout_ms
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=setup.settings.bootstrap,
+            group_id=setup.prefix + "enforcer",
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=session_ms // 3,
+            rebalance_timeout_ms=_REBALANCE_MS,
+            # Sticky, so that a standby that joins does not take over from a leader that is well.
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+        )
+        self._term: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+        self._stands_by = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """
+        Take part until *stop* is set.
+
+        Raises:
+            PatchgateError, KafkaError: leading failed; the process must end.
+        """
+        self._consumer.subscribe([self._topic], listener=self)
+        async with running(self._consumer):
+            try:
+                await self._watch(stop)
+            finally:
+                await self._resign()
+        if self._term is not None:
+            self._result(self._term)
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        while not stopping.done() and not self._has_failed():
+            poll = asyncio.create_task(self._consumer.getmany(timeout_ms=_POLL_MS))
+            others = {stopping} | ({self._term} if self._term is not None else set())
+            await asyncio.wait({poll, *others}, return_when=asyncio.FIRST_COMPLETED)
+            if not poll.done():  # during a rebalance it ignores its timeout
+                poll.cancel()
+            with suppress(asyncio.CancelledError):
+                await poll  # what it brought is dropped: the leader reads `requests` with a reader of its own
+            if self._stands_by:
+                self._progress.waiting()
+        stopping.cancel()
+
+    def _has_failed(self) -> bool:
+        return self._term is not None and self._term.done()
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """End the term; it is over when its transaction in flight is."""
+        self._stands_by = False
+        await self._resign()
+        if revoked:
+            self._log.info("resigned")
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Start a term, and nothing more."""
+        self._stands_by = not assigned
+        if self._stands_by:
+            self._log.info("waiting", why="another enforcer leads; this one stands by")
+            return
+        self._consumer.pause(*assigned)
+        if self._term is None:
+            self._log.info("elected")
+            self._over = asyncio.Event()
+            self._term = asyncio.create_task(self._serve(self._over))
+
+    async def _serve(self, over: asyncio.Event) -> None:
+        await self._lead(over)
+
+    async def _resign(self) -> None:
+        """A term that ended well is forgotten; one that failed, or does not end, stays for `_watch` to find."""
+        term = self._term
+        if term is None:
+            return
+        self._over.set()
+        _, late = await asyncio.wait({term}, timeout=_RESIGN_S)
+        if late:
+            term.cancel()
+            await asyncio.wait({term}, timeout=_ABORT_S)
+        elif not term.cancelled() and term.exception() is None:
+            self._term = None
+
+    def _result(self, term: asyncio.Task[None]) -> None:
+        if not term.done() or term.cancelled():
+            raise TransientError(
+                f"the turn in hand did not end within {_RESIGN_S:.0f} s; look at the broker, then start again"
+            )
+        term.result()

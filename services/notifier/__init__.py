@@ -1,0 +1,1 @@
+"""The log in, notices out: once for each case and rung."""

@@ -1,0 +1,25 @@
+"""The settings of status: what all services take, and where to listen."""
+
+from typing import Annotated
+
+import msgspec
+
+from shared.runtime.settings import CommonSettings
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class StatusSettings(CommonSettings, frozen=True, kw_only=True):
+    """
+    Where the pages listen.
+
+    status_host: loopback unless somebody says otherwise, for the pages ask nobody who he is. status_port: 0 takes any free one.
+    """
+
+    status_host: str = "127.0.0.1"
+    status_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8025
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the pages."""
+        return self.status_host in LOOPBACK

@@ -1,0 +1,163 @@
+"""
+The state as status sees it: read from the topics alone, kept in memory, replaced as a whole when it is read anew.
+
+Bounds: servers are bounded by the enforcer (about 3 KB each here); timelines, edges and remembered heartbeats by this module.
+"""
+
+from collections import OrderedDict
+from datetime import datetime
+
+import msgspec
+
+from services.status.timeline import Timelines
+from shared.domain.errors import RecordSchemaError
+from shared.domain.fold import digest_of
+from shared.domain.policy import Policy
+from shared.domain.records import Decision, EdgeReport, Heartbeat
+from shared.domain.state import Position, Server
+from shared.messaging import topics as t
+from shared.messaging.codec import decode
+
+EDGES_MAX = 1000
+"""At the bound the edge that reported longest ago is dropped."""
+HEARTBEATS_KEPT = 2000
+"""Digests of so many table states, so that an edge that lags a little can still be compared."""
+
+TOPICS = (t.ENFORCER_STATE, t.DECISIONS, t.EDGE_REPORTS, t.LOG)
+"""What status reads; each has one partition."""
+
+_MODULUS = 1 << 128
+_POSITION = msgspec.json.Decoder(Position)
+
+
+class View:
+    """All that the pages show. `take` is the only way in."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Server] = {}
+        self.position: Position | None = None
+        self.policy: Policy | None = None
+        self.heartbeat: Heartbeat | None = None
+        self.heartbeat_appended: datetime | None = None
+        self.edges: OrderedDict[str, EdgeReport] = OrderedDict()
+        self.timelines = Timelines()
+        self.unreadable = 0
+        self.loaded = False
+        self.table_agrees: bool | None = None
+        self._shares: dict[str, int] = {}
+        self._digest = 0
+        self._digests: OrderedDict[int, str] = OrderedDict()
+
+    @property
+    def table_count(self) -> int:
+        """How many servers `decisions` holds."""
+        return len(self._shares)
+
+    @property
+    def table_digest(self) -> str:
+        """The digest of what was read of `decisions`, to be compared with the heartbeat's."""
+        return f"{self._digest:032x}"
+
+    def edge_agrees(self, report: EdgeReport) -> bool | None:
+        """Whether the edge held the table that the heartbeat it saw spoke of; None: that heartbeat is not remembered."""
+        digest = self._digests.get(report.heartbeat_seq)
+        return None if digest is None else digest == report.table_digest
+
+    def take(self, topic: str, key: bytes | None, value: bytes | None, appended: datetime) -> None:
+        """
+        Take up one record of *topic* (name without prefix). appended: real time at which the broker took it.
+
+        Raises:
+            RecordSchemaError: it cannot be read; the state is as before, and the record counted.
+        """
+        try:
+            if topic == t.LOG:
+                self.timelines.note(decode(t.LOG, value))
+            elif topic == t.ENFORCER_STATE:
+                self._take_state(key or b"", value)
+            elif topic == t.DECISIONS:
+                self._take_decision(key or b"", value, appended)
+            else:
+                self._take_report(value)
+        except RecordSchemaError:
+            self.unreadable += 1
+            raise
+
+    def _take_state(self, key: bytes, value: bytes | None) -> None:
+        if key == t.KEY_POSITION:
+            self.position = _position(value)
+        elif key == t.KEY_POLICY or key.startswith(t.KEY_REQUEST_PREFIX):
+            return  # the policy is read from `decisions`, as the edges read it; request ids are the enforcer's own
+        elif value is None:
+            self.servers.pop(_text(key), None)
+        else:
+            server: Server = decode(t.ENFORCER_STATE, value)
+            self.servers[server.server] = server
+
+    def _take_decision(self, key: bytes, value: bytes | None, appended: datetime) -> None:
+        if value is None:
+            self._share(_text(key), 0)
+            return
+        record = decode(t.DECISIONS, value)
+        if isinstance(record, Decision):
+            self._share(_text(key), digest_of(_text(key), value))
+        elif isinstance(record, Heartbeat):
+            self._beat(record, appended)
+        else:
+            self.policy = record.policy
+
+    def _share(self, name: str, share: int) -> None:
+        self._digest = (self._digest + share - self._shares.get(name, 0)) % _MODULUS
+        if share:
+            self._shares[name] = share
+        else:
+            self._shares.pop(name, None)
+
+    def _beat(self, heartbeat: Heartbeat, appended: datetime) -> None:
+        self.heartbeat, self.heartbeat_appended = heartbeat, appended
+        self._digests[heartbeat.seq] = heartbeat.digest
+        if len(self._digests) > HEARTBEATS_KEPT:
+            self._digests.popitem(last=False)
+        if self.loaded:  # inside the load, compaction may have taken records that an old heartbeat still counts
+            self.table_agrees = (heartbeat.count, heartbeat.digest) == (self.table_count, self.table_digest)
+
+    def _take_report(self, value: bytes | None) -> None:
+        if value is None:
+            return
+        report: EdgeReport = decode(t.EDGE_REPORTS, value)
+        self.edges[report.edge] = report
+        self.edges.move_to_end(report.edge)
+        if len(self.edges) > EDGES_MAX:
+            self.edges.popitem(last=False)
+
+
+class ReaderState:
+    """How the reader fares; real time. trouble: why it is not reading now, "" when it is."""
+
+    def __init__(self) -> None:
+        self.progress: datetime | None = None
+        self.lag: dict[str, int] = {}
+        self.trouble = "nothing has been read yet"
+        self.reads_anew = 0
+
+
+class Board:
+    """What the pages look at: the last view that was read to its end, and how the reader fares."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        self.reader = ReaderState()
+
+
+def _text(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        raise RecordSchemaError(f"a key of the state is not UTF-8: {key[:60]!r}") from error
+
+
+def _position(value: bytes | None) -> Position:
+    try:
+        return _POSITION.decode(value or b"")
+    except msgspec.MsgspecError as error:
+        raise RecordSchemaError(f"the position record cannot be read: {error}") from error

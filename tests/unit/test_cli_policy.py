@@ -1,0 +1,100 @@
+"""`patchgate policy` without a broker: reading a file, its complaints, and the text of a policy in force."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.cli.__main__ import run
+from services.cli.common import Answer, CommandError, request_of
+from services.cli.policy_text import policy_text
+from shared.domain import events as e
+from shared.domain.policy import Connector, parse_policy, shipped_policy_text
+from shared.domain.records import SetFreeze
+from tests.support.scenario import START, World, policy_for
+
+
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_the_text_of_a_policy_reads_back_to_the_same_policy(mode: str) -> None:
+    """So that `show`, an editor and `adopt` follow each other; odd texts included."""
+    odd = Connector(name="odd", kind="partner", owner='a "b" \\ \x7f\tü', tls_names=("mx.example",))
+    policy = policy_for(mode, version=7)
+    policy = msgspec.structs.replace(policy, connectors=(*policy.connectors, odd))
+    assert parse_policy(policy_text(policy)) == policy
+
+
+def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a sentence, and for scripts."""
+    file = tmp_path / "policy.toml"
+    file.write_text(policy_text(policy_for("enforce", version=3)))
+    assert run(["policy", "check", str(file)]) == 0
+    assert "enforced for internet, branch" in capsys.readouterr().out
+    assert run(["policy", "check", str(file), "--json"]) == 0
+    told = msgspec.json.decode(capsys.readouterr().out)
+    assert (told["version"], told["enforced_connectors"]) == (3, ["internet", "branch"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("release_hours = 24", "release_hours = 0", "release_hours"),
+        ("version = 1", "version =", "not TOML"),
+        ("from_day = 30", "from_day = 45", "from_day must rise"),
+        ("throttled for {minutes} mins/hr.", "throttled\\r\\nfor {minutes} mins/hr.", "replies.throttle"),
+    ],
+)
+def test_check_and_adopt_refuse_a_bad_file_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, complaint: str
+) -> None:
+    """Before anything is sent: no broker is asked."""
+    text = shipped_policy_text()
+    assert old in text
+    file = tmp_path / "policy.toml"
+    file.write_text(text.replace(old, new, 1))
+    for arguments in (
+        ["policy", "check", str(file)],
+        ["policy", "adopt", str(file), "--who", "a", "--why", "b", "--yes"],
+    ):
+        assert run(arguments) == 1
+        error = capsys.readouterr().err
+        assert complaint in error
+        assert error.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its name."""
+    assert run(["policy", "check", str(tmp_path / "none.toml")]) == 1
+    assert "none.toml cannot be read" in capsys.readouterr().err
+
+
+def test_adopt_asks_for_a_yes_where_nobody_can_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script must say that it means it."""
+    file = tmp_path / "policy.toml"
+    file.write_text(shipped_policy_text())
+    assert run(["policy", "adopt", str(file), "--who", "a", "--why", "b"]) == 1
+    assert "say --yes" in capsys.readouterr().err
+
+
+def test_a_request_is_checked_before_it_is_sent() -> None:
+    """The enforcer would not be able to read it."""
+    fields: dict[str, object] = {"id": "freeze-01", "why": "", "made_at": START, "frozen": True}
+    assert request_of(SetFreeze, who="ops", **fields).frozen
+    with pytest.raises(CommandError, match="who"):
+        request_of(SetFreeze, who="", **fields)
+
+
+def test_an_answer_tells_what_the_log_says() -> None:
+    """Done, refused with the reason, or nothing yet."""
+    world = World(policy_for("observe"))
+    world.adopt(policy_for(version=2), "request-1")
+    world.adopt(policy_for(version=2), "request-2")
+    done, refused = (
+        record
+        for record, _ in world.log
+        if isinstance(record.event, e.PolicyAdopted | e.RequestDecided) and record.cause
+    )
+    assert Answer.of("request-1", done) == Answer(id="request-1", outcome="done", seq=done.seq)
+    told = Answer.of("request-2", refused)
+    assert (told.outcome, told.seq) == ("refused", refused.seq)
+    assert "must be above 2" in told.reason
+    assert Answer.of("request-3", None).outcome == "none yet"

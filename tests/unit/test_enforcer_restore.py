@@ -1,0 +1,105 @@
+"""Which stored state is good enough to go on from."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from services.enforcer.books import policy_records, request_record, state_of
+from services.enforcer.restore import StoredState, why_rebuild
+from shared.domain.errors import ConfigError, RecordSchemaError
+from shared.domain.state import Position
+from shared.messaging import topics as t
+from shared.messaging.codec import encode
+from tests.support.scenario import SERVER, START, World
+
+
+def _stored(world: World) -> StoredState:
+    """The state as a leader would have written it."""
+    stored = StoredState()
+    position = Position(offsets={}, law=world.fold.law, marks=(), counts={})
+    stored.take(t.KEY_POSITION, encode(position))
+    stored.take(t.KEY_POLICY, policy_records(world.fold)[1].value)
+    return stored
+
+
+def _tip(world: World) -> tuple[int, str]:
+    return world.fold.law.seq, world.fold.law.head
+
+
+def test_a_state_at_the_logs_newest_record_is_taken_up() -> None:
+    """No reason to fold the log anew."""
+    world = World()
+    assert why_rebuild(_stored(world), _tip(world)) == ""
+
+
+def test_a_state_that_is_behind_lost_or_unreadable_is_folded_anew() -> None:
+    """The reason is told."""
+    world = World()
+    stored, (seq, _) = _stored(world), _tip(world)
+    assert "ends at log record 2, the log at 3" in why_rebuild(stored, (seq + 1, "x"))
+    assert why_rebuild(StoredState(), (seq, "x")) == "enforcer-state has no position"
+    assert why_rebuild(StoredState(), (0, "")) == "the log is empty"
+    stored.unreadable = "the key x cannot be read"
+    assert why_rebuild(stored, _tip(world)) == "the key x cannot be read"
+
+
+def test_a_log_that_ends_early_or_is_another_is_refused() -> None:
+    """Even with a state that cannot be read: what the position speaks of is lost."""
+    world = World()
+    stored, (seq, _) = _stored(world), _tip(world)
+    with pytest.raises(ConfigError, match="not the one that enforcer-state speaks of"):
+        why_rebuild(stored, (seq, "another"))
+    stored.unreadable = "something"
+    with pytest.raises(ConfigError, match="the log ends at 1"):
+        why_rebuild(stored, (seq - 1, "x"))
+
+
+def test_records_are_taken_by_their_keys_and_deletions_obeyed() -> None:
+    """Servers, requests, policy and position; a deleted key is gone."""
+    world = World()
+    world.open_case()
+    stored = _stored(world)
+    server = state_of(world.fold.servers[SERVER])
+    request = request_record("freeze-01", START)
+    for outgoing in (server, request):
+        stored.take(outgoing.key or b"", outgoing.value)
+    assert stored.servers == world.fold.servers
+    assert stored.requests == {"freeze-01": START}
+    assert stored.policy == world.fold.policy
+    assert stored.position is not None
+    assert stored.keys == {t.KEY_POSITION, t.KEY_POLICY, SERVER.encode(), b"request freeze-01"}
+    stored.take(request.key or b"", None)
+    stored.take(server.key or b"", None)
+    assert (stored.servers, stored.requests) == ({}, {})
+    assert stored.keys == {t.KEY_POSITION, t.KEY_POLICY}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (t.KEY_POSITION, b"{}"),
+        (t.KEY_POLICY, b"{}"),
+        (
+            t.KEY_POLICY,
+            msgspec.json.encode({"type": "decision.v1", "server": "a.b", "seq": 1, "policy_version": 1, "cases": []}),
+        ),
+        (b"request freeze-01", b'"yesterday"'),
+        (b"a.example@192.0.2.7", b"{"),
+        (b"\xff", b"{}"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_an_error_with_its_key(key: bytes, value: bytes) -> None:
+    """It makes the stored state unusable, whatever it is."""
+    with pytest.raises(RecordSchemaError):
+        StoredState().take(key, value)
+
+
+def test_a_position_survives_the_bus() -> None:
+    """What is written as position is read back equal."""
+    world = World()
+    world.pass_time(timedelta(days=1))
+    position = Position(offsets={t.SIGHTINGS: 7}, law=world.fold.law, marks=(START, None), counts={"marks": 3})
+    stored = StoredState()
+    stored.take(t.KEY_POSITION, encode(position))
+    assert stored.position == position
