@@ -19,7 +19,9 @@ from services.cli.supervisor import Supervisor
 from shared.domain.errors import ConfigError
 from shared.messaging import admin, embedded
 
-_BESIDE = ("detector", "enforcer", "notifier", "status")
+_BESIDE = ("detector", "enforcer", "status")
+_NOTIFIER = "notifier"
+_NOTICE_FROM = "PATCHGATE_NOTICE_FROM"
 _DOWN_WITHIN_S = 90.0  # the sum of the bounds of all parts; a second or two as a rule
 _GONE_WITHIN_S = 10.0
 _UP = "up"
@@ -35,7 +37,7 @@ NoEdge = Annotated[bool, typer.Option("--no-edge", help="The edges run elsewhere
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up` is to run. bootstrap: of a broker that is there already, "" for our own."""
+    """What `up` is to run. bootstrap: of a broker that is there already, "" for our own; beside: services to start at once."""
 
     state_dir: Path
     bootstrap: str
@@ -43,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int
     prefix: str
     env: dict[str, str]
+    beside: tuple[str, ...]
     edge: bool
 
 
@@ -62,7 +65,7 @@ def up(
     """
     Run broker, detector, enforcer, notifier, status and one edge, until Ctrl-C or `patchgate down`.
 
-    The broker is ours unless PATCHGATE_BOOTSTRAP or KAFKA_BOOTSTRAP_SERVERS names another.
+    The notifier runs where PATCHGATE_NOTICE_FROM says whom notices come from. The broker is ours unless PATCHGATE_BOOTSTRAP or KAFKA_BOOTSTRAP_SERVERS names another.
     """
     settings = common.settings()
     env = dict(os.environ)
@@ -79,6 +82,8 @@ def up(
         partitions=partitions,
         prefix=settings.topic_prefix,
         env=env | {"PATCHGATE_STATE_DIR": str(state_dir), "PYTHONUNBUFFERED": "1"},
+        # Whoever only observes has no notices to send, and need not name a relay first.
+        beside=(*_BESIDE, _NOTIFIER) if env.get(_NOTICE_FROM) else _BESIDE,
         edge=not no_edge,
     )
     with up_lock.held(state_dir):
@@ -141,7 +146,7 @@ def supervisor_of(plan: Plan, log: MergedLog) -> Supervisor:
     parts: list[Part] = []
     if not plan.bootstrap:
         parts.append(Broker(plan.state_dir, port=plan.broker_port, progress=_Steps(log)))
-    parts += [Service(name, plan.state_dir, log.write) for name in _BESIDE]
+    parts += [Service(name, plan.state_dir, log.write) for name in plan.beside]
     if plan.edge:
         parts.append(Service("edge", plan.state_dir, log.write))
     return Supervisor(parts, plan.env, log.write)
@@ -166,7 +171,7 @@ class _Steps:
 
 async def bring_up(supervisor: Supervisor, plan: Plan, log: MergedLog) -> None:
     """
-    Start everything in order: broker, topics, services side by side, then the edge.
+    Start everything: broker, topics, then services and edge side by side, for none of them needs another.
 
     Raises:
         PatchgateError: something did not start; what did, is the caller's to end.
@@ -176,9 +181,12 @@ async def bring_up(supervisor: Supervisor, plan: Plan, log: MergedLog) -> None:
     changes = await admin.apply(bootstrap, plan.prefix, plan.partitions)
     created = sum(change.created for change in changes)
     log.write("topics", f"{len(changes)} are as they must be, {created} of them new")
-    await supervisor.start(*_BESIDE)
-    if plan.edge:
-        await supervisor.start("edge")
+    if _NOTIFIER not in plan.beside:
+        log.write(
+            _NOTIFIER,
+            f"is not started: set {_NOTICE_FROM} and PATCHGATE_RELAY; without notices nothing is ever blocked",
+        )
+    await supervisor.start(*plan.beside, *(["edge"] if plan.edge else []))
 
 
 async def _own_broker(supervisor: Supervisor, plan: Plan, log: MergedLog) -> str:

@@ -166,6 +166,7 @@ class EdgeApp:
 
     async def _tend(self) -> None:
         await self.decisions.settled.wait()
+        await self.freeze.settled.wait()
         self._log.info("ready", table=self.decisions.source)
         while True:
             if self.local_file.refresh(time.monotonic()):

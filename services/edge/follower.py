@@ -172,6 +172,7 @@ class FreezeSink:
 
     def __init__(self, counts: Counter[str]) -> None:
         self.frozen: bool | None = None
+        self.settled = asyncio.Event()
         self._loading: bool | None = None
         self._read = False
         self._counts = counts
@@ -195,6 +196,7 @@ class FreezeSink:
     def loaded(self) -> None:
         """See `Sink`."""
         self.frozen, self._read = self._loading, True
+        self.settled.set()
 
     def batch_done(self) -> bool:
         """See `Sink`."""
@@ -203,6 +205,7 @@ class FreezeSink:
     def away(self, error: Exception) -> None:
         """See `Sink`; what was read last holds."""
         self._counts["control_away"] += 1
+        self.settled.set()
         del error  # told by the follower of `decisions`, which hangs on the same bus
 
     def _is_freeze(self, record: Record) -> bool:

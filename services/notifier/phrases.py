@@ -17,6 +17,8 @@ class Phrases(msgspec.Struct, frozen=True, kw_only=True):
     stage_closed: str
     seen_heading: str
     seen_by: str
+    seen_before_heading: str
+    seen_before: str
     seen_number: str
     seen_range: str
     seen_no_number: str
@@ -41,6 +43,7 @@ class Phrases(msgspec.Struct, frozen=True, kw_only=True):
     check_command: str
     check_shell: str
     check_higher: str
+    check_product: str
     ends_heading: str
     ends: str
     after_release: str
@@ -83,6 +86,8 @@ ENGLISH = Phrases(
     stage_closed="All of its mail is now refused, and comes back to the person who wrote it.",
     seen_heading="What was seen",
     seen_by="Our mail server {edge} took a mail with this line, which your server wrote itself, on {seen} (UTC){local}:",
+    seen_before_heading="What had been seen before",
+    seen_before="Our mail server {edge} last took a mail with the old software, shown by this line, on {seen} (UTC){local}:",
     seen_number="It names {product}, build {shown}{update}.",
     seen_range="Such a line can hide later updates, up to build {high}; that, too, would not be enough.",
     seen_no_number="It shows no build, but only {product} writes a line of this kind.",
@@ -94,10 +99,7 @@ ENGLISH = Phrases(
         "Delayed means: in so many minutes of each hour our server answers 450, and yours tries again. "
         "Refused means: it answers 550, and the sender gets the mail back. The dates can move to later, never to earlier."
     ),
-    dates_blocking=(
-        "Mail is refused no earlier than on the dates below. They may come later, "
-        "since refusing waits until a notice has reached you."
-    ),
+    dates_blocking="Mail is refused no earlier than on these dates; they may come later:",
     date_column="from",
     not_before_column="not before",
     delayed_column="delayed",
@@ -128,6 +130,10 @@ ENGLISH = Phrases(
         "Do not rely on Get-ExchangeServer: it shows the cumulative update (CU) only, and not the security update (SU) on top."
     ),
     check_higher="If the server shows a higher number than we saw, tell us: it may be another server, or one of several.",
+    check_product=(
+        "Send a mail from your server to a mailbox elsewhere and look at its source. The topmost Received line that says "
+        '"by {host}" is of the kind shown above. If that is not your server, or not its software, tell us.'
+    ),
     ends_heading="How it ends",
     ends=(
         "By itself. The first mail that shows accepted software is let in and lifts everything at once, within "
@@ -181,6 +187,8 @@ GERMAN = Phrases(
     stage_closed="Alle seine Mail wird nun abgewiesen und geht an die Person zurück, die sie geschrieben hat.",
     seen_heading="Was gesehen wurde",
     seen_by="Unser Mailserver {edge} nahm am {seen} (UTC){local} eine Mail mit dieser Zeile an, die Ihr Server selbst schrieb:",
+    seen_before_heading="Was zuvor gesehen wurde",
+    seen_before="Unser Mailserver {edge} nahm zuletzt am {seen} (UTC){local} eine Mail an, deren Zeile die alte Software zeigt:",
     seen_number="Sie nennt {product}, Build {shown}{update}.",
     seen_range="Eine solche Zeile kann spätere Updates verbergen, bis zum Build {high}; auch dieser würde nicht genügen.",
     seen_no_number="Sie zeigt keinen Build, aber nur {product} schreibt eine Zeile dieser Art.",
@@ -192,10 +200,7 @@ GERMAN = Phrases(
         "Verzögert heißt: in so vielen Minuten jeder Stunde antwortet unser Server mit 450, und Ihrer versucht es wieder. "
         "Abgewiesen heißt: er antwortet mit 550, und die Mail geht an den Absender zurück. Die Zeiten können später werden, nie früher."
     ),
-    dates_blocking=(
-        "Abgewiesen wird nicht vor den unten genannten Zeiten. Es kann später werden, "
-        "denn das Abweisen wartet, bis eine Nachricht Sie erreicht hat."
-    ),
+    dates_blocking="Abgewiesen wird frühestens zu diesen Zeiten; es kann später werden:",
     date_column="ab",
     not_before_column="frühestens ab",
     delayed_column="verzögert",
@@ -229,6 +234,11 @@ GERMAN = Phrases(
     check_higher=(
         "Zeigt der Server eine höhere Nummer, als wir sahen, so sagen Sie es uns: vielleicht ist es ein anderer Server oder "
         "einer von mehreren."
+    ),
+    check_product=(
+        "Schicken Sie von Ihrem Server eine Mail an ein Postfach außerhalb und sehen Sie sich ihren Quelltext an. Die oberste "
+        'Received-Zeile mit "by {host}" ist von der oben gezeigten Art. Ist das nicht Ihr Server oder nicht seine Software, '
+        "so sagen Sie es uns."
     ),
     ends_heading="Wie es endet",
     ends=(

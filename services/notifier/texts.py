@@ -69,6 +69,7 @@ class _Writer:
         self._catalogue = catalogue
         self._signed = signed
         self._host = _printable(notice.server.partition("@")[0])
+        self._patch_exists = catalogue.patch_exists(notice.product, notice.floor.builds, told_at.astimezone(UTC).date())
         self._row = self._row_it_is_about()
         self._date = told_at if notice.kind == "release" or self._row is None else self._row.since
 
@@ -122,11 +123,12 @@ class _Writer:
         notice, say = self._notice, self._say
         seen = notice.line_seen_at
         local = f", {seen.astimezone(self._zone):%Y-%m-%d %H:%M} {self._zone_name}" if self._zone is not UTC else ""
-        yield self._heading(say.seen_heading)
+        heading, lead = say.seen_heading, say.seen_by
+        if notice.kind == "release":  # its evidence is still what was accused: the cure is the reason for the mail
+            heading, lead = say.seen_before_heading, say.seen_before
+        yield self._heading(heading)
         yield _wrapped(
-            say.seen_by.format(
-                edge=_printable(notice.line_edge), seen=f"{seen.astimezone(UTC):%Y-%m-%d %H:%M}", local=local
-            )
+            lead.format(edge=_printable(notice.line_edge), seen=f"{seen.astimezone(UTC):%Y-%m-%d %H:%M}", local=local)
         )
         line = _printable(notice.line)
         yield f"    {line[:_EVIDENCE_MAX]}"
@@ -137,12 +139,12 @@ class _Writer:
     def _reading(self) -> Iterator[str]:
         say, product = self._say, self._notice.product
         reading = read_own_run((self._notice.line,), self._catalogue).reading
-        if reading is None or reading.shown is None or reading.high is None:
+        if reading is not None and reading.shown is None:
             yield say.seen_no_number.format(product=product)
-        else:
+        elif reading is not None and reading.shown is not None:
             name = self._name_of(reading.shown)
             yield say.seen_number.format(product=product, shown=reading.shown, update=f" ({name})" if name else "")
-            if reading.high != reading.shown and self._notice.floor.builds:
+            if reading.high not in {None, reading.shown} and self._notice.floor.builds:
                 yield say.seen_range.format(high=reading.high)
         least = self._least()
         yield say.needed.format(least=least) if least else say.needed_none.format(product=product)
@@ -176,7 +178,7 @@ class _Writer:
         say, notice = self._say, self._notice
         on = self._told_at.astimezone(UTC).date()
         yield self._heading(say.todo_heading)
-        if not self._catalogue.patch_exists(notice.product, notice.floor.builds, on):
+        if not self._patch_exists:
             yield _wrapped(say.todo_replace.format(product=notice.product))
             return
         yield _wrapped(say.todo_update.format(product=notice.product, least=self._least()))
@@ -187,6 +189,9 @@ class _Writer:
     def _check(self) -> Iterator[str]:
         say = self._say
         yield self._heading(say.check_heading)
+        if not self._patch_exists:
+            yield _wrapped(say.check_product.format(host=self._host))
+            return
         yield _wrapped(say.check_line.format(host=self._host))
         yield _wrapped(say.check_command)
         yield f"    {_COMMAND}"

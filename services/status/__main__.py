@@ -16,7 +16,7 @@ from services.status.reader import Reader
 from services.status.settings import StatusSettings
 from services.status.view import Board
 from shared.domain.catalogue import load_catalogue
-from shared.domain.errors import ConfigError
+from shared.domain.errors import ConfigError, PatchgateError
 from shared.runtime.clock import Clock, open_clock
 from shared.runtime.logging import set_up_logging
 from shared.runtime.settings import from_env, shown
@@ -82,7 +82,7 @@ def main() -> int:
         clock = open_clock(settings.clock_file)
         bound = listening(settings)
     except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201  (the one line for whoever started it)
+        sys.stderr.write(f"patchgate status: {error}\n")
         return 1
     host, port = bound.getsockname()[:2]
     log.info(
@@ -95,7 +95,11 @@ def main() -> int:
         log.warning(
             "open-to-others", host=host, cause="the pages ask nobody who he is; put them behind something that does"
         )
-    asyncio.run(run(settings, clock, log, bound))
+    try:
+        asyncio.run(run(settings, clock, log, bound))
+    except PatchgateError as error:
+        sys.stderr.write(f"patchgate status: {error}\n")
+        return 1
     return 0
 
 

@@ -97,10 +97,10 @@ class _Pages:
             HTTPException: 503, nothing has been read yet.
         """
         view = self.board.view
-        if view is None or view.position is None or view.policy is None:
+        if view is None or view.position is None or view.table.policy is None:
             why = self.board.reader.trouble or "the enforcer has written nothing yet"
             raise HTTPException(503, f"there is no state to show yet: {why}; see /readyz")
-        return view, view.position.law, view.policy
+        return view, view.position.law, view.table.policy
 
     def listed(self, query: listing.Query) -> listing.ServerList:
         return listing.list_servers(*self.shown(), query)

@@ -19,7 +19,14 @@ _KINDS = {
     "case-opened.v1": "opened",
     "case-released.v1": "released",
 }
-_ON_TOP = ("seen", "all", "notice", "step", "opened", "released")  # later ones hide those that stand at the same instant
+_ON_TOP = (
+    "seen",
+    "all",
+    "notice",
+    "step",
+    "opened",
+    "released",
+)  # later ones hide those that stand at the same instant
 
 
 class _Scale:

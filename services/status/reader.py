@@ -9,7 +9,6 @@ from idleness. What goes wrong leads back to 1 with back-off; the last view stay
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,12 +20,13 @@ from shared.domain.errors import RecordSchemaError, TransientError
 from shared.messaging import kafka
 from shared.messaging import topics as t
 from shared.runtime.clock import Clock
+from shared.runtime.readiness import ReadyFile
 
 LOG_TAIL = 200_000
 """Records of the log that are read at start, at most; older ones are in the log and in no timeline here."""
 PROBE_S = 1.0
 STALLED_S = 30.0
-"""Without progress for so long the reader connects anew, and readyz says so."""
+"""Records wait and none comes for so long: the reader connects anew; and readyz answers 503 where the state shown is so old."""
 
 _PROBE_TIMEOUT_S = 10.0
 _BATCH = 2000  # records between two chances for others on this event loop: about 20 ms
@@ -52,11 +52,11 @@ class Reader:
         self._board = board
         self._log = log
         self._log_tail = log_tail
-        self._ready_file = Path(settings.state_dir) / "ready" / "status"
+        self._ready_file = ReadyFile(settings.state_dir, "status")
 
     async def run(self) -> None:
         """Read until cancelled. Only what should never happen comes out as an exception."""
-        self._ready_file.unlink(missing_ok=True)
+        self._ready_file.clear()
         wait_s = _BACK_OFF_S[0]
         while True:
             shown = self._board.view
@@ -108,7 +108,7 @@ class Reader:
                 view.loaded = True
                 self._show(view)
             if probe.is_time:
-                await self._probe(probe)
+                await self._probe(probe, view)
 
     def _take(self, view: View, partition: TopicPartition, records: list[kafka.Record]) -> None:
         topic = partition.topic.removeprefix(self._settings.topic_prefix)
@@ -120,49 +120,49 @@ class Reader:
 
     def _show(self, view: View) -> None:
         self._board.view = view
-        self._board.reader.reads_anew += 1
-        self._log.info("ready", servers=len(view.servers), table=view.table_count, timeline_entries=len(view.timelines))
+        self._board.reader.progress = self._clock.real_now()
+        self._log.info("ready", servers=len(view.servers), table=view.table.count, timeline_entries=len(view.timelines))
 
-    async def _probe(self, probe: "_Probe") -> None:
-        state, now = self._board.reader, self._clock.real_now()
-        moved = await probe.look()
+    async def _probe(self, probe: "_Probe", view: View) -> None:
+        await probe.look()
+        if probe.still_s > STALLED_S:
+            raise TransientError(f"no record for {probe.still_s:.0f} s though there are some; connecting anew")
+        state = self._board.reader
         state.lag = {tp.topic.removeprefix(self._settings.topic_prefix): lag for tp, lag in probe.lag.items()}
-        state.trouble = ""
-        if moved:
-            state.progress = now
-            self._touch_ready_file()
-        elif state.progress is not None and (now - state.progress).total_seconds() > STALLED_S:
-            raise TransientError(f"no record for {STALLED_S:.0f} s though there are some; connecting anew")
-
-    def _touch_ready_file(self) -> None:
-        if self._board.view is not None:
-            self._ready_file.parent.mkdir(parents=True, exist_ok=True)
+        if self._board.view is not view:
+            state.trouble = "reading everything anew"
+        elif probe.still_s == 0:
+            state.trouble, state.progress = "", self._clock.real_now()
             self._ready_file.touch()
 
 
 class _Probe:
-    """Asks the broker for the ends, and compares them with how far the consumer is."""
+    """Asks the broker for the ends, and compares them with how far the consumer is. still_s: for how long nothing moved."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._consumer = consumer
         self._partitions = partitions
+        self._now = asyncio.get_running_loop().time
         self._looked_at = 0.0
+        self._moved_at = self._now()
         self._positions: dict[TopicPartition, int] = {}
         self.lag: dict[TopicPartition, int] = {}
+        self.still_s = 0.0
 
     @property
     def is_time(self) -> bool:
-        return asyncio.get_running_loop().time() - self._looked_at > PROBE_S
+        return self._now() - self._looked_at > PROBE_S
 
     async def has_reached(self, ends: dict[TopicPartition, int]) -> bool:
         return all([await self._consumer.position(tp) >= end for tp, end in ends.items()])
 
-    async def look(self) -> bool:
-        """Whether there was progress since the last look: records came, or there are none left to read."""
+    async def look(self) -> None:
+        """Note the lag, and whether records came since the last look, or there are none left to read."""
         ends = await asyncio.wait_for(self._consumer.end_offsets(self._partitions), _PROBE_TIMEOUT_S)
         positions = {tp: await self._consumer.position(tp) for tp in self._partitions}
         self.lag = {tp: max(0, ends[tp] - positions[tp]) for tp in self._partitions}
-        moved = positions != self._positions or not any(self.lag.values())
+        self._looked_at = self._now()
+        if positions != self._positions or not any(self.lag.values()):
+            self._moved_at = self._looked_at
         self._positions = positions
-        self._looked_at = asyncio.get_running_loop().time()
-        return moved
+        self.still_s = self._looked_at - self._moved_at

@@ -44,7 +44,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """
     Whether this report can be relied on, and why not. Ages in real seconds; None where there is nothing to be old yet.
 
-    shown_age_s: how long ago the reader last made progress: so old is what the pages show at most. lag: records not read yet,
+    shown_age_s: how long ago what is shown was last known to be the newest: it is so old at most. lag: records not read yet,
     by topic. h: everything seen up to there has been folded. warnings: worth a look, but the report is right.
     """
 
@@ -96,12 +96,12 @@ def readiness(board: Board, settings: StatusSettings, clock: Clock) -> Readiness
         held_s=law.held_so_far.total_seconds() if law else 0.0,
         seq=law.seq if law else 0,
         heartbeat_age_s=heartbeat_age,
-        heartbeat_seq=view.heartbeat.seq if view.heartbeat else 0,
+        heartbeat_seq=view.table.heartbeat.seq if view.table.heartbeat else 0,
         servers=len(view.servers),
-        table_count=view.table_count,
-        table_agrees=view.table_agrees,
-        policy_version=view.policy.version if view.policy else 0,
-        policy_mode=view.policy.mode if view.policy else "",
+        table_count=view.table.count,
+        table_agrees=None if view.differs_in is None else not view.differs_in,
+        policy_version=view.table.policy.version if view.table.policy else 0,
+        policy_mode=view.table.policy.mode if view.table.policy else "",
         edges=edges,
         unreadable_records=view.unreadable,
         scaled_clock=clock.scaled,
@@ -128,7 +128,7 @@ def _reasons(
         yield f"the topics have not been read to their end yet ({board.reader.trouble or 'reading'})"
         return
     if shown_age is not None and shown_age > STALLED_S:
-        yield f"nothing could be read for {shown_age:.0f} s ({board.reader.trouble or 'records wait, none comes'})"
+        yield f"what is shown is {shown_age:.0f} s old ({board.reader.trouble or 'records wait, none comes'})"
     if heartbeat_age is None:
         yield "no heartbeat in `decisions`: the enforcer has not started yet"
     elif heartbeat_age > HEARTBEAT_MAX_S:
@@ -140,8 +140,8 @@ def _reasons(
 
 
 def _warnings(view: View, edges: tuple[EdgeHealth, ...]) -> Iterator[str]:
-    if view.table_agrees is False:
-        yield "the decisions read here differ from the digest of the heartbeat; restart status, and run `patchgate audit verify`"
+    if view.differs_in:
+        yield f"the decisions read here differ from the heartbeat ({view.differs_in}); run `patchgate audit verify`"
     for edge in edges:
         if edge.table_agrees is False:
             yield f"edge {edge.edge} holds other decisions than its heartbeat says; it reads them again by itself"

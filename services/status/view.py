@@ -11,12 +11,11 @@ import msgspec
 
 from services.status.timeline import Timelines
 from shared.domain.errors import RecordSchemaError
-from shared.domain.fold import digest_of
-from shared.domain.policy import Policy
-from shared.domain.records import Decision, EdgeReport, Heartbeat
+from shared.domain.records import EdgeReport, Heartbeat
 from shared.domain.state import Position, Server
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
+from shared.messaging.decisions import DecisionTable
 
 EDGES_MAX = 1000
 """At the bound the edge that reported longest ago is dropped."""
@@ -26,37 +25,28 @@ HEARTBEATS_KEPT = 2000
 TOPICS = (t.ENFORCER_STATE, t.DECISIONS, t.EDGE_REPORTS, t.LOG)
 """What status reads; each has one partition."""
 
-_MODULUS = 1 << 128
 _POSITION = msgspec.json.Decoder(Position)
 
 
 class View:
-    """All that the pages show. `take` is the only way in."""
+    """
+    All that the pages show. `take` is the only way in.
+
+    heartbeat_appended: real time. loaded: read up to the ends that stood at the start. differs_in: in what the decisions
+    differ from the newest heartbeat, "" in nothing, None: no heartbeat since the load.
+    """
 
     def __init__(self) -> None:
         self.servers: dict[str, Server] = {}
         self.position: Position | None = None
-        self.policy: Policy | None = None
-        self.heartbeat: Heartbeat | None = None
+        self.table = DecisionTable()
         self.heartbeat_appended: datetime | None = None
         self.edges: OrderedDict[str, EdgeReport] = OrderedDict()
         self.timelines = Timelines()
         self.unreadable = 0
         self.loaded = False
-        self.table_agrees: bool | None = None
-        self._shares: dict[str, int] = {}
-        self._digest = 0
+        self.differs_in: str | None = None
         self._digests: OrderedDict[int, str] = OrderedDict()
-
-    @property
-    def table_count(self) -> int:
-        """How many servers `decisions` holds."""
-        return len(self._shares)
-
-    @property
-    def table_digest(self) -> str:
-        """The digest of what was read of `decisions`, to be compared with the heartbeat's."""
-        return f"{self._digest:032x}"
 
     def edge_agrees(self, report: EdgeReport) -> bool | None:
         """Whether the edge held the table that the heartbeat it saw spoke of; None: that heartbeat is not remembered."""
@@ -95,31 +85,15 @@ class View:
             self.servers[server.server] = server
 
     def _take_decision(self, key: bytes, value: bytes | None, appended: datetime) -> None:
-        if value is None:
-            self._share(_text(key), 0)
+        record = self.table.apply(key, value)
+        if not isinstance(record, Heartbeat):
             return
-        record = decode(t.DECISIONS, value)
-        if isinstance(record, Decision):
-            self._share(_text(key), digest_of(_text(key), value))
-        elif isinstance(record, Heartbeat):
-            self._beat(record, appended)
-        else:
-            self.policy = record.policy
-
-    def _share(self, name: str, share: int) -> None:
-        self._digest = (self._digest + share - self._shares.get(name, 0)) % _MODULUS
-        if share:
-            self._shares[name] = share
-        else:
-            self._shares.pop(name, None)
-
-    def _beat(self, heartbeat: Heartbeat, appended: datetime) -> None:
-        self.heartbeat, self.heartbeat_appended = heartbeat, appended
-        self._digests[heartbeat.seq] = heartbeat.digest
+        self.heartbeat_appended = appended
+        self._digests[record.seq] = record.digest
         if len(self._digests) > HEARTBEATS_KEPT:
             self._digests.popitem(last=False)
         if self.loaded:  # inside the load, compaction may have taken records that an old heartbeat still counts
-            self.table_agrees = (heartbeat.count, heartbeat.digest) == (self.table_count, self.table_digest)
+            self.differs_in = self.table.difference_to(record)
 
     def _take_report(self, value: bytes | None) -> None:
         if value is None:
@@ -132,13 +106,16 @@ class View:
 
 
 class ReaderState:
-    """How the reader fares; real time. trouble: why it is not reading now, "" when it is."""
+    """
+    How the reader fares. progress: real time at which the state shown was last known to be the newest.
+
+    lag: records not read yet, by topic. trouble: why the state shown is not the newest, "" when it is.
+    """
 
     def __init__(self) -> None:
         self.progress: datetime | None = None
         self.lag: dict[str, int] = {}
         self.trouble = "nothing has been read yet"
-        self.reads_anew = 0
 
 
 class Board:

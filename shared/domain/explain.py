@@ -238,7 +238,9 @@ class _CaseView:
             released_at=case.released_at,
             ends_at=None if case.ends_law is None else law.utc_of(case.ends_law),
             expires_at=self._expires_at(),
-            remedy=_remedy(case.floor, self.server.reading, newest) if patchable else _replace_server(case.product),
+            remedy=_remedy(case.floor, self.server.reading, newest)
+            if patchable and newest is not None
+            else _replace_server(case.product),
             patch_exists=patchable,
             opened_seq=case.opened_seq,
             evidence_seqs=case.evidence,
@@ -326,14 +328,15 @@ def _accusation(floor: Floor) -> str:
     return f"it hands over mail as {floor.product} with a build below the floor ({' or '.join(_texts(floor.builds))})"
 
 
-def _remedy(floor: Floor, reading: Reading, newest: KnownUpdate | None) -> str:
+def _remedy(floor: Floor, reading: Reading, newest: KnownUpdate) -> str:
     low = reading.low
     same_branch = [build for build in floor.builds if low is not None and build.branch == low.branch]
     least = (same_branch or list(floor.builds))[-1]
-    text = f"install {floor.product} build {least} or newer"
-    if newest is not None:
-        text += f" (newest public one: {newest.build}, {newest.name}, of {newest.released.isoformat()})"
-    return f"{text}; the first mail that shows it is accepted and lifts everything at once"
+    best = f"{newest.build}, {newest.name}, of {newest.released.isoformat()}"
+    return (
+        f"install {floor.product} build {least} or newer (newest public one: {best}); "
+        "the first mail that shows it is accepted and lifts everything at once"
+    )
 
 
 def _replace_server(product: str) -> str:

@@ -17,6 +17,11 @@ _STILL_WORDS = {
     "freeze": "An operator has frozen everything: nothing is slowed or refused, and no case ages.",
     "blind": "The law stands still: for too long nobody could have seen a cure, so no case ages.",
 }
+# Every product that is judged so far is an Exchange.
+_HOW_TO_CHECK = (
+    "on the server, `Get-Command ExSetup.exe | ForEach-Object { $_.FileVersionInfo }` shows the installed build; "
+    "Get-ExchangeServer shows the cumulative update only."
+)
 _ACTION_WORDS = {"accept": "accepted", "defer": "deferred", "reject": "refused"}
 
 
@@ -104,7 +109,7 @@ def _case(case: CaseShown) -> Iterator[str]:
     yield _notices(case)
     yield f"What ends it: {case.remedy}."
     if case.patch_exists:
-        yield f"How to check: {_how_to_check(case.product)}"
+        yield f"How to check: {_HOW_TO_CHECK}"
 
 
 def _minutes(row: RowShown) -> str:
@@ -128,15 +133,6 @@ def _notices(case: CaseShown) -> str:
     )
     pending = sum(one.pending for one in notices.open)
     return f"Notices: {notices.fell_due} fell due, {delivered}, {pending} on the way."
-
-
-def _how_to_check(product: str) -> str:
-    if not product.startswith("Microsoft Exchange"):
-        return "ask the server for its own version."
-    return (
-        "on the server, `Get-Command ExSetup.exe | ForEach-Object { $_.FileVersionInfo }` shows the installed build; "
-        "Get-ExchangeServer shows the cumulative update only."
-    )
 
 
 def _what_next(x: Explanation) -> Iterator[str]:

@@ -4,6 +4,8 @@ Creating the topics, and telling where they differ from what they must be. Nothi
 `apply` looks first and creates only if nothing differs, so that a refusal leaves everything as it was.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from shared.domain.errors import ConfigError, TransientError
 from shared.messaging.topics import TOPICS, Topic
@@ -20,6 +22,8 @@ DEFAULT_PARTITIONS = 4
 """Of the topics that spread: two detectors on two cores each, and room; it can be raised in Kafka, never lowered."""
 
 _CREATE_TIMEOUT_MS = 20_000
+_SEEN_WITHIN_S = 20.0
+_LOOK_EVERY_S = 0.05
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +69,10 @@ async def apply(
         if wrong:
             raise ConfigError("\n".join(str(difference) for difference in wrong))
         missing = {difference.topic for difference in found}
-        await _create(
-            admin, [topic for topic in TOPICS if prefix + topic.name in missing], prefix, partitions, replication
-        )
+        if missing:
+            new = [topic for topic in TOPICS if prefix + topic.name in missing]
+            await _create(admin, new, prefix, partitions, replication)
+            await _await_all(admin, prefix, partitions)
     return [Change(topic=prefix + topic.name, created=prefix + topic.name in missing) for topic in TOPICS]
 
 
@@ -99,8 +104,6 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 async def _create(
     admin: AIOKafkaAdminClient, topics: list[Topic], prefix: str, partitions: int, replication: int
 ) -> None:
-    if not topics:
-        return
     new = [
         NewTopic(prefix + topic.name, partitions if topic.spread else 1, replication, topic_configs=dict(topic.config))
         for topic in topics
@@ -117,13 +120,22 @@ async def _create(
         raise ConfigError("\n".join(refused))
 
 
+async def _await_all(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> None:
+    """A broker tells of a new topic a moment after it was created; who starts behind `apply` must find it."""
+    deadline = time.monotonic() + _SEEN_WITHIN_S
+    while found := await _differences(admin, prefix, partitions):
+        if time.monotonic() > deadline:
+            raise TransientError(f"created, but after {_SEEN_WITHIN_S:.0f} s still: {found[0]}")
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
 async def _differences(admin: AIOKafkaAdminClient, prefix: str, partitions: int | None) -> list[Difference]:
     existing = {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics()}
     names = [prefix + topic.name for topic in TOPICS]
     configs = await _configs(admin, [name for name in names if name in existing])
     found = []
     for topic, name in zip(TOPICS, names, strict=True):
-        if name not in existing:
+        if name not in configs:
             remedy = "run `patchgate topics apply`"
             found.append(Difference(topic=name, setting="topic", expected="there", found="missing", remedy=remedy))
             continue
@@ -166,6 +178,8 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
     found: dict[str, dict[str, str]] = {}
     for response in responses:
         for code, text, _kind, name, entries in response.resources:
+            if code == UnknownTopicOrPartitionError.errno:
+                continue  # deleted since it was listed
             if code:
                 raise TransientError(
                     f"the settings of topic {name} cannot be read: {for_code(code).__name__} {text or ''}"

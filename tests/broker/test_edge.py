@@ -15,7 +15,7 @@ from shared.messaging import topics as t
 from shared.messaging.codec import decode, encode
 from shared.runtime.clock import SystemClock
 from tests.support.decisions import BLOCK, PATCHED, SERVER, decision, heartbeat, line_of, records_of, released
-from tests.support.edge_process import PARTITIONS, make_topics, read_all, until, write
+from tests.support.edge_bus import PARTITIONS, make_topics, read_all, until, write
 
 pytestmark = pytest.mark.broker
 

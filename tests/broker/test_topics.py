@@ -11,6 +11,7 @@ from services.cli.topics import app
 from shared.domain.errors import ConfigError, TransientError
 from shared.messaging import admin, probe
 from shared.messaging import topics as t
+from tests.support.law import eventually
 
 pytestmark = pytest.mark.broker
 
@@ -53,6 +54,11 @@ async def test_apply_makes_what_is_missing_beside_what_is_there(
     """A deleted topic is made again, and only that."""
     await admin.apply(broker_bootstrap, prefix)
     await kafka.delete_topics([prefix + t.VERDICTS])
+
+    async def gone() -> bool:
+        return [one.topic for one in await admin.check(broker_bootstrap, prefix)] == [prefix + t.VERDICTS]
+
+    await eventually(gone, "verdicts is deleted")  # which the broker does a moment after its answer
     changes = await admin.apply(broker_bootstrap, prefix)
     assert [change.topic for change in changes if change.created] == [prefix + t.VERDICTS]
 

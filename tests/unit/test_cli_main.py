@@ -1,5 +1,6 @@
 """The command line itself: help at once, one line for every error, and the right exit code."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module, metadata
@@ -10,6 +11,8 @@ import typer
 
 from services.cli.__main__ import COMMANDS, build, run
 from services.cli.common import fail
+
+ROOT = Path(__file__).parents[2]
 
 
 def spoken(capsys: pytest.CaptureFixture[str]) -> str:
@@ -61,9 +64,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from services.cli.__main__ import run; run(['--help']); "
         "print([m for m in ('aiokafka', 'fastapi', 'faststream', 'asyncio', 'rich') if m in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stderr == "[]\n"
 
 
@@ -98,14 +99,19 @@ def test_a_setting_that_cannot_be_used_is_one_line(
         ["freeze", "--who", "ops", "--why", "test"],
     ],
 )
-def test_a_broker_that_is_away_is_one_line(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_broker_that_is_away_is_one_line(arguments: list[str], tmp_path: Path) -> None:
     """Nothing of the client library's own complaints, and no file left."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATCHGATE_BOOTSTRAP", "127.0.0.1:1")
-    assert run(arguments) == 1
-    assert "the broker at 127.0.0.1:1 cannot be used" in spoken(capfd)
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments],
+        env={**os.environ, "PATCHGATE_BOOTSTRAP": "127.0.0.1:1", "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the broker at 127.0.0.1:1 cannot be used" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -118,9 +124,7 @@ def test_an_error_of_many_lines_becomes_one(capsys: pytest.CaptureFixture[str]) 
 def test_a_reader_that_has_enough_is_no_error_of_ours() -> None:
     """`patchgate ... | head -0` ends without a traceback."""
     command = f"{sys.executable} -m services.cli --help | head -c 0"
-    done = subprocess.run(
-        ["sh", "-c", command], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, cwd=ROOT)
     assert "Traceback" not in done.stderr
 
 

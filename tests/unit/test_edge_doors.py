@@ -20,7 +20,7 @@ from shared.smtp.replies import SmtpReply
 from tests.support import milter_client as mta
 from tests.support.decisions import BY_NAME, PEER, decision, line_of, table_of
 from tests.support.edge import Bench
-from tests.support.edge_process import until
+from tests.support.edge_bus import until
 
 BLOCKED = [decision(block=60)]
 SCOPE = Scope(reply_addresses={"help@neu.example"}, submission_ports={"587"})

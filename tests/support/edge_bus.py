@@ -1,13 +1,7 @@
-"""A real edge as its own process, and the topics that it needs, written by hand."""
+"""The topics that an edge reads and writes, made and written by hand."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,9 +9,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from shared.messaging.kafka import new_producer, new_reader, partitions_of, read_to_end, running
 from shared.messaging.topics import CONTROL, DECISIONS, EDGE_REPORTS, MAIL_EVIDENCE, TOPICS, VERDICTS
 
-ROOT = Path(__file__).parents[2]
-START_S = 30
-STOP_S = 30
 PARTITIONS = 3
 
 
@@ -58,48 +49,12 @@ async def read_all(bootstrap: str, topic: str) -> list[tuple[int, bytes | None, 
         return [(one.partition, one.key, one.value) async for one in read_to_end(consumer, partitions)]
 
 
-async def until(what: str, condition: object, timeout_s: float = 20.0) -> None:
-    """Wait until *condition* (a function, or one that gives an awaitable) holds."""
+async def until(what: str, condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 20.0) -> None:
+    """Wait until *condition* holds; it may be a coroutine function."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
-        found = condition()  # type: ignore[operator]  # a function of either kind
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
+        found = condition()
+        if found if isinstance(found, bool) else await found:
             return
         assert asyncio.get_running_loop().time() < deadline, f"not within {timeout_s} s: {what}"
         await asyncio.sleep(0.05)
-
-
-@contextmanager
-def edge_process(state_dir: Path, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `python -m services.edge`, ready when entered; ended by its own pid, and its end must be clean."""
-    log = state_dir / "edge.log"
-    state_dir.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "PATCHGATE_STATE_DIR": str(state_dir), "PATCHGATE_LOG_JSON": "true", **settings}
-    with log.open("ab") as out:
-        process = subprocess.Popen([sys.executable, "-m", "services.edge"], cwd=ROOT, env=env, stdout=out, stderr=out)
-    try:
-        asyncio.run(until_ready(process, state_dir, log))
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_S)
-            raise
-
-
-async def until_ready(process: subprocess.Popen[bytes], state_dir: Path, log: Path) -> None:
-    """Wait for the readiness file."""
-    ready = state_dir / "ready" / "edge"
-
-    def is_ready() -> bool:
-        assert process.poll() is None, log.read_text()
-        return ready.exists()
-
-    await until("the edge is ready", is_ready, START_S)
