@@ -1,31 +1,26 @@
 """`patchgate contact`: who is told about a server. Addresses live in one compacted topic, and can be erased."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import typer
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from shared.domain.errors import InputError, PatchgateError, RecordSchemaError, TransientError
+from services.cli import bus, common
+from shared.domain.errors import RecordSchemaError
 from shared.domain.records import Contact
 from shared.messaging import codec
 from shared.messaging import topics as t
-from shared.messaging.kafka import new_producer, new_reader, partitions_of, read_to_end, running
-from shared.runtime.settings import CommonSettings, from_env
+from shared.messaging.kafka import new_producer, partitions_of, running
 
 app = typer.Typer(no_args_is_help=True, help="Who is told about a server: names and addresses, kept in one place.")
 
 ContactId = Annotated[
     str, typer.Argument(metavar="ID", help="Your short name: small letters, digits and -, at most 40.")
 ]
-Result = TypeVar("Result")
 
 _TAKES = {
     "id": "a contact's ID takes small letters, digits and -, at most 40, and begins with none of the last",
@@ -46,27 +41,30 @@ def set_contact(
 ) -> None:
     """Add a contact, or put it in place of the one with this ID."""
     fields = {"id": contact_id, "address": address, "server": server, "connector": connector, "language": language}
-    _run(_set({**fields, "zone": zone}))
+    contact = checked({**fields, "zone": zone})
+    asyncio.run(_write(contact.id, codec.encode(contact)))
     typer.echo(f"Contact {contact_id} is set; notices that wait for one go out within moments.")
 
 
 @app.command()
 def erase(contact_id: ContactId) -> None:
     """Erase a contact. Kafka drops the address itself when it next compacts the topic, as a rule within hours."""
-    _run(_erase(contact_id))
+    if contact_id not in asyncio.run(_stored()):
+        raise common.CommandError(f"there is no contact {contact_id}; see `patchgate contact list`")
+    asyncio.run(_write(contact_id, None))
     typer.echo(f"Contact {contact_id} is erased.")
 
 
 @app.command(name="list")
-def list_contacts(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+def list_contacts(as_json: common.AsJson = False) -> None:
     """Show all contacts."""
-    stored = _run(_stored())
+    stored = asyncio.run(_stored())
     contacts = [contact for contact in stored.values() if contact is not None]
     for contact_id, contact in stored.items():
         if contact is None:
-            typer.echo(f"patchgate: contact {contact_id} cannot be read; set it anew, or erase it", err=True)
+            common.fail(f"contact {contact_id} cannot be read; set it anew, or erase it")
     if as_json:
-        typer.echo(msgspec.json.encode(contacts).decode())
+        common.echo_json(contacts)
     elif contacts:
         _show(contacts)
     else:
@@ -86,76 +84,42 @@ def checked(fields: dict[str, str]) -> Contact:
     The contact of these fields.
 
     Raises:
-        InputError: a field does not fit; says what it takes.
+        CommandError: a field does not fit; says what it takes.
     """
     if bool(fields["server"]) == bool(fields["connector"]):
-        raise InputError("name either --server ID or --connector NAME")
+        raise common.CommandError("name either --server ID or --connector NAME")
     try:
         ZoneInfo(fields["zone"])
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         if fields["zone"] != "UTC":  # which is known even where no zones are installed
-            raise InputError(f"{_TAKES['zone']}; {fields['zone'][:64]!r} is not known here") from error
+            raise common.CommandError(f"{_TAKES['zone']}; {fields['zone'][:64]!r} is not known here") from error
     for name, takes in _TAKES.items():
+        if not fields[name].isprintable():
+            raise common.CommandError(takes)
         try:
             msgspec.convert({"type": "contact.v1", "id": "x", "address": "a@b", name: fields[name]}, Contact)
         except msgspec.ValidationError as error:
-            raise InputError(takes) from error
+            raise common.CommandError(takes) from error
     return msgspec.convert({"type": "contact.v1", **fields}, Contact)
 
 
-async def _set(fields: dict[str, str]) -> None:
-    contact = checked(fields)
-    await _write(contact.id, codec.encode(contact))
-
-
-async def _erase(contact_id: str) -> None:
-    if contact_id not in await _stored():
-        raise InputError(f"there is no contact {contact_id}; see `patchgate contact list`")
-    await _write(contact_id, None)
-
-
 async def _write(contact_id: str, value: bytes | None) -> None:
-    settings = from_env(CommonSettings, os.environ)
+    settings = common.settings()
     topic = settings.topic_prefix + t.CONTACTS
-    reader, producer = new_reader(settings.bootstrap), new_producer(settings.bootstrap)
-    async with _answering(settings), running(reader), running(producer):
+    async with bus.reading(settings) as reader, running(producer := new_producer(settings.bootstrap)):
         await partitions_of(reader, topic)  # a producer would wait long for a topic that is not there
         await producer.send_and_wait(topic, value, key=contact_id.encode(), partition=0)
 
 
 async def _stored() -> dict[str, Contact | None]:
     """All contacts by id; None for one that cannot be read."""
-    settings = from_env(CommonSettings, os.environ)
-    reader = new_reader(settings.bootstrap)
-    found: dict[str, Contact | None] = {}
-    async with _answering(settings), running(reader):
-        async for record in read_to_end(reader, await partitions_of(reader, settings.topic_prefix + t.CONTACTS)):
-            contact_id = (record.key or b"").decode("utf-8", "replace")
-            if not record.value:
-                found.pop(contact_id, None)
-                continue
-            try:
-                found[contact_id] = codec.decode(t.CONTACTS, record.value)
-            except RecordSchemaError:
-                found[contact_id] = None
-    return dict(sorted(found.items()))
+    table = await bus.table(common.settings(), t.CONTACTS)
+    return {key.decode("utf-8", "replace"): _contact_of(value) for key, value in sorted(table.items())}
 
 
-@asynccontextmanager
-async def _answering(settings: CommonSettings) -> AsyncIterator[None]:
-    """Turn what the client library raises into one clear line."""
+def _contact_of(value: bytes) -> Contact | None:
     try:
-        yield
-    except KafkaError as error:
-        raise TransientError(
-            f"Kafka at {settings.bootstrap} does not answer as it should ({type(error).__name__}); "
-            "start it (`patchgate up`), or set PATCHGATE_BOOTSTRAP"
-        ) from error
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    try:
-        return asyncio.run(work)
-    except PatchgateError as error:
-        typer.echo(f"patchgate: {error}", err=True)
-        raise typer.Exit(1) from error
+        contact: Contact = codec.decode(t.CONTACTS, value)
+    except RecordSchemaError:
+        return None
+    return contact

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from services.cli.demo_senders import Answer, MailServer
-from services.cli.demo_time import StoryClock
+from services.cli.demo_time import INSIDE, StoryClock
 from services.cli.demo_watch import DemoFailed, Relay, Watcher
 from shared.domain import events as e
 from shared.domain.build import Build
@@ -25,6 +25,7 @@ OK, DEFERRED, REFUSED = 250, 450, 550
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 QUEUE_TRIES = 10
+HOURS_TRIED = 5
 RETRY = 4 * MINUTE  # how often the sender's queue tries again
 PATCHED = Build(15, 1, 2507, 61)
 SEED_STAGE = 6
@@ -82,12 +83,15 @@ class Stage:
         """When the old server's case opened, in law time; nothing is held in the demo, so it is UTC."""
         return self.watcher.events(e.CaseOpened, self.id_of(self.old))[0].plan.rows[0].since
 
-    async def to_day(self, day: int) -> datetime:
-        """Jump to the first full hour after *day* days of the case, and wait until the law is there. Returns that hour."""
-        hour = (self.day0 + timedelta(days=day)).replace(minute=0, second=0, microsecond=0) + HOUR
-        await self.clock.jump(hour - 5 * MINUTE)
-        await self.watcher.folded_to(self.day0 + timedelta(days=day))
-        return hour
+    async def to_day(self, day: int) -> None:
+        """Jump to *day* days of the case, and wait until the law is there and the edges were told."""
+        instant = self.day0 + timedelta(days=day)
+        await self.clock.jump(instant)
+        await self.watcher.folded_to(instant)
+
+    def next_hour(self) -> datetime:
+        """The next full hour of the story."""
+        return self.clock.now().replace(minute=0, second=0, microsecond=0) + HOUR
 
 
 async def first_mails(stage: Stage) -> None:
@@ -103,22 +107,28 @@ async def first_mails(stage: Stage) -> None:
         answers += [await server.send(at=stage.clock.now()) for server in everyone]
     stage.check("nine mails in three hours: nine times 250", all(a.code == OK for a in answers), answers)
     old = [stage.id_of(stage.old), stage.id_of(stage.patchable)]
-    opened = lambda: {case.server for case in stage.watcher.events(e.CaseOpened)}  # noqa: E731  (asked again and again)
+
+    def opened() -> set[str]:
+        return {case.server for case in stage.watcher.events(e.CaseOpened)}
+
     await stage.watcher.until("two cases", lambda: len(opened()) >= len(old))
     stage.check("after the third hour two cases open, none for the modern neighbour", opened() == set(old), opened())
     await stage.watcher.until("two notices mailed", lambda: len(stage.relay.mails) >= len(old))
     await stage.watcher.until("both settled", lambda: len(stage.watcher.events(e.NoticeSettled)) >= len(old))
     mail = next(m for m in stage.relay.mails if stage.old.name in str(m["Subject"]))
-    shown = str(mail.get_payload(decode=True), "utf-8").splitlines()
+    shown = mail.get_content().splitlines()
     more = f"\n[dim]… {len(shown) - _NOTICE_LINES_SHOWN} more lines[/dim]" if len(shown) > _NOTICE_LINES_SHOWN else ""
     text = "\n".join(shown[:_NOTICE_LINES_SHOWN]).replace("[", "\\[")
     stage.console.print(Panel(text + more, title=" ".join(f"To {mail['To']}: {mail['Subject']}".split()), width=100))
-    stage.check("the notice names the server and says how it ends", "Received" in "\n".join(shown) or shown, shown)
+    words = " ".join(" ".join(shown).split())
+    told = all(fact in words for fact in (stage.old.name, str(stage.old.build), f"Server id {stage.old.build}"))
+    stage.check("the notice names the server, its build and the line that was seen", told, words)
 
 
 async def throttled(stage: Stage) -> None:
     """Stage 2: 450 inside the server's minutes; the sender's queue tries again, and the mail arrives."""
-    hour = await stage.to_day(31)
+    await stage.to_day(31)
+    hour = stage.next_hour()
     stage.title("2  Day 31: slowed, 5 minutes an hour")
     start = window_start(stage.policy.salt, stage.id_of(stage.old), hour)
     began = hour + start * MINUTE + MINUTE / 2
@@ -159,15 +169,14 @@ async def blocked_in_part(stage: Stage) -> None:
     seed = ""
     promised_kept = neighbour_unharmed = True
     for day, number in ((61, 5), (71, 6), (81, 7)):
-        hour = await stage.to_day(day)
+        await stage.to_day(day)
         row = stage.policy.stages[number - 1]
-        old, modern = await _hour_of_mail(stage, hour)
+        old, modern = await _hour_of_mail(stage)
         codes = Counter(answer.code for answer in old)
         seed = next((a.line for a in old if number == SEED_STAGE and a.code == REFUSED), seed)
         got = (codes[DEFERRED], codes[REFUSED])
         promised = (row.throttle_minutes_per_hour, row.block_minutes_per_hour)
-        # A mail that a busy machine sends late may fall into the next minute, hence one minute of tolerance.
-        promised_kept &= all(abs(a - b) <= 1 for a, b in zip(got, promised, strict=True))
+        promised_kept &= got == promised
         passed = sum(answer.code == OK for answer in modern)
         neighbour_unharmed &= passed == len(modern)
         cells = (day, number, codes[OK], *got, f"{promised[0]} / {promised[1]}", f"{passed} of {len(modern)}")
@@ -180,17 +189,25 @@ async def blocked_in_part(stage: Stage) -> None:
     stage.check("stage 6 answers with the very line that started us, byte for byte", seed == SEED_LINE, seed)
 
 
-async def _hour_of_mail(stage: Stage, hour: datetime) -> tuple[list[Answer], list[Answer]]:
-    old, modern = [], []
-    for minute in range(60):
-        await stage.clock.reach(hour + minute * MINUTE + MINUTE / 4)
-        now = stage.clock.now()
-        one, other = await asyncio.gather(stage.old.send(at=now), stage.modern.send(at=now))
-        old.append(one)
-        modern.append(other)
-        if minute % 20 == 0:
-            await stage.patchable.send(at=now)
-    return old, modern
+async def _hour_of_mail(stage: Stage) -> tuple[list[Answer], list[Answer]]:
+    """A mail in each minute of one hour; an hour in which this machine was too slow for that is done again."""
+    for _ in range(HOURS_TRIED):
+        hour = stage.next_hour()
+        old: list[Answer] = []
+        modern: list[Answer] = []
+        for minute in range(60):
+            await stage.clock.reach(hour + minute * MINUTE + MINUTE / 4)
+            now = stage.clock.now()
+            one, other = await asyncio.gather(stage.old.send(at=now), stage.modern.send(at=now))
+            if stage.clock.now() >= hour + (minute + 1) * MINUTE:
+                break
+            old.append(one)
+            modern.append(other)
+        else:
+            await stage.patchable.send(at=stage.clock.now())  # it goes on sending: who is not seen for 60 days expires
+            return old, modern
+        stage.say("the machine was busy; once more, in the next hour")
+    raise DemoFailed(f"this machine cannot send a mail every {MINUTE.total_seconds() / INSIDE:g} s")
 
 
 async def fully_blocked(stage: Stage) -> None:
@@ -209,8 +226,10 @@ async def fully_blocked(stage: Stage) -> None:
         (old.code, modern.code) == (REFUSED, OK),
         (old, modern),
     )
+    stopped_at = stage.clock.now()
     await stage.start_broker()
-    stage.check("Kafka is back", ok=True)
+    await stage.watcher.folded_to(stopped_at)
+    stage.check("Kafka is back, and the law goes on from where it stood", stage.watcher.log, "no log")
 
 
 async def patched(stage: Stage) -> None:
@@ -227,8 +246,13 @@ async def patched(stage: Stage) -> None:
         answer,
     )
     await stage.watcher.until("its case is released", lambda: stage.watcher.events(e.CaseReleased, name), within_s=60)
+    await stage.watcher.until("its decision is lifted", lambda: not stage.watcher.decisions[name].cases)
+    lifted_s = monotonic() - began
+    released = stage.watcher.events(e.CaseReleased, name)
     stage.check(
-        f"its case is released, {monotonic() - began:.1f} s after that mail, with Kafka's restart in between", ok=True
+        f"its case is released everywhere {lifted_s:.1f} s after that mail was handed over",
+        len(released) == 1,
+        released,
     )
     await stage.watcher.until(
         "a release notice", lambda: any(event.kind == "release" for event in stage.watcher.events(e.NoticeDue, name))
@@ -247,9 +271,7 @@ async def explained_and_verified(stage: Stage) -> None:
     stage.check("explain tells what was seen, what holds and what ends it", code == 0, text)
     export = stage.work_dir / "log.jsonl"
     code, text = await stage.run("audit", "export", str(export))
-    stage.check(
-        f"audit export: {len(export.read_bytes().splitlines()) if export.exists() else 0} records", code == 0, text
-    )
+    stage.check(f"audit export: {' '.join(text.split())}", code == 0, text)
     code, text = await stage.run("audit", "verify", str(export))
     stage.console.print(text.strip(), style="green", markup=False)
     stage.check("audit verify: the log proves itself", code == 0, text)

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from email import message_from_bytes
-from email.message import Message
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from shared.domain.errors import PatchgateError
 from shared.domain.events import Event, LogRecord
-from shared.domain.records import Heartbeat
+from shared.domain.records import Decision, Heartbeat
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
 from shared.messaging.kafka import new_reader, partitions_of, stop_bounded
@@ -40,6 +40,7 @@ class Watcher:
         self._task: asyncio.Task[None] | None = None
         self.log: list[LogRecord] = []
         self.heartbeat: Heartbeat | None = None
+        self.decisions: dict[str, Decision] = {}
 
     async def __aenter__(self) -> Self:
         """Begin to follow."""
@@ -72,15 +73,19 @@ class Watcher:
         while True:
             for partition, records in (await consumer.getmany(timeout_ms=50)).items():
                 for record in records:
-                    self._take(partition == log, record.key, record.value)
+                    self._take(partition == log, record.value)
 
-    def _take(self, is_log: bool, key: bytes | None, value: bytes | None) -> None:
+    def _take(self, is_log: bool, value: bytes | None) -> None:
         if is_log:
             found: LogRecord = decode(t.LOG, value)
             if not self.log or found.seq > self.log[-1].seq:
                 self.log.append(found)
-        elif key == t.KEY_HEARTBEAT:
-            self.heartbeat = decode(t.DECISIONS, value)
+            return
+        found_decision = decode(t.DECISIONS, value)
+        if isinstance(found_decision, Heartbeat):
+            self.heartbeat = found_decision
+        elif isinstance(found_decision, Decision):
+            self.decisions[found_decision.server] = found_decision
 
     async def until(self, what: str, seen: Callable[[], object], *, within_s: float = 20.0) -> None:
         """
@@ -116,7 +121,7 @@ class Relay:
     """The admins' mail server: takes notices by real SMTP and keeps them."""
 
     def __init__(self) -> None:
-        self.mails: list[Message] = []
+        self.mails: list[EmailMessage] = []
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -137,5 +142,5 @@ class Relay:
         if len(self.mails) >= _MAX_MAILS:
             return "452 4.3.1 enough for a demo"
         content: Any = envelope.content
-        self.mails.append(message_from_bytes(content))
+        self.mails.append(message_from_bytes(content, _class=EmailMessage, policy=policy.default))
         return "250 2.0.0 kept"

@@ -157,11 +157,6 @@ class Broker:
         self._launch: embedded.Launch | None = None
         self._unwanted = False
 
-    @property
-    def bootstrap(self) -> str:
-        """Where it listens, or will."""
-        return self._launch.bootstrap if self._launch else f"{embedded.DEFAULT_HOST}:{self._port}"
-
     async def spawn(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         """Start it; the first time fetches Kafka. It has an environment of its own."""
         del env

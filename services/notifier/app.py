@@ -28,14 +28,11 @@ class Notifier:
     """One notifier. Only one may run for a prefix: a second would send every notice once more."""
 
     def __init__(self, settings: NotifierSettings, clock: Clock, log: structlog.stdlib.BoundLogger) -> None:
-        place = (settings.bootstrap, settings.topic_prefix)
-        self._place = place
+        self._place = place = (settings.bootstrap, settings.topic_prefix)
         self._settings = settings
         self._clock = clock
         self._log = log
         self._ready = ReadyFile(settings.state_dir, "notifier")
-        self._log_feed = LogFeed(*place, log)
-        self._contact_feed = ContactFeed(*place, log)
         self._reporter = KafkaReporter(*place, log)
         self._ledger = Ledger()
         self._contacts = Contacts()
@@ -51,11 +48,15 @@ class Notifier:
         """
         self._ready.clear()
         try:
-            async with running(self._log_feed.consumer), running(self._contact_feed.consumer):
-                sender = await self._load()
+            async with (
+                running((log_feed := LogFeed(*self._place, self._log)).consumer),
+                running((contact_feed := ContactFeed(*self._place, self._log)).consumer),
+            ):
+                sender = await self._load(log_feed, contact_feed)
                 self._log.info("ready", open=len(self._ledger.open), contacts=len(self._contacts))
                 self._ready.touch()
-                await _until_stopped(stopping, self._follow_log(sender), self._follow_contacts(sender), sender.run())
+                works = self._follow_log(log_feed, sender), self._follow_contacts(contact_feed, sender), sender.run()
+                await _until_stopped(stopping, *works)
         except KafkaError as error:
             raise TransientError(
                 f"Kafka at {self._settings.bootstrap} does not answer as it should ({type(error).__name__}); is it running?"
@@ -63,13 +64,13 @@ class Notifier:
         finally:
             await self._reporter.stop()
 
-    async def _load(self) -> Sender:
+    async def _load(self, log_feed: LogFeed, contact_feed: ContactFeed) -> Sender:
         """Read everything to its end before anything is sent: what is settled, or reported, is not sent again."""
-        await self._log_feed.begin()
-        async for offset, record in self._log_feed.to_end():
+        await log_feed.begin()
+        async for offset, record in log_feed.to_end():
             self._ledger.note(offset, record)
         already = await reported_notices(*self._place)
-        async for contact_id, contact in self._contact_feed.to_end():
+        async for contact_id, contact in contact_feed.to_end():
             self._note_contact(contact_id, contact)
         settings = self._settings
         signed = Signature(receiver=settings.receiver_name, whom=settings.whom_to_ask or settings.notice_from)
@@ -90,19 +91,19 @@ class Notifier:
             log=self._log,
         )
 
-    async def _follow_log(self, sender: Sender) -> None:
+    async def _follow_log(self, feed: LogFeed, sender: Sender) -> None:
         while True:
-            found = await self._log_feed.poll()
+            found = await feed.poll()
             for offset, record in found:
                 self._ledger.note(offset, record)
             if found:
                 sender.wake()
-            await self._log_feed.keep(self._ledger.keep_from(await self._log_feed.position()))
+            await feed.keep(self._ledger.keep_from(await feed.position()))
             self._ready.touch()
 
-    async def _follow_contacts(self, sender: Sender) -> None:
+    async def _follow_contacts(self, feed: ContactFeed, sender: Sender) -> None:
         while True:
-            found = await self._contact_feed.poll()
+            found = await feed.poll()
             for contact_id, contact in found:
                 self._note_contact(contact_id, contact)
             if found:

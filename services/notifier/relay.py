@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from typing import Protocol
 
 import aiosmtplib
+import msgspec
 import structlog
 
 from services.notifier.delivery import Answer
@@ -12,6 +13,9 @@ from services.notifier.settings import NotifierSettings
 
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)  # RFC 3463, section 2
 _FIRST_PERMANENT = 500
+_REFUSALS = range(400, 600)  # RFC 5321, section 4.2.1; the library shows what is no reply at all as -1
+# About us and not about one mail: it may pass once somebody has mended it.
+_ABOUT_US = (aiosmtplib.SMTPAuthenticationError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPConnectResponseError)
 
 
 class Mailer(Protocol):
@@ -36,22 +40,26 @@ class Relay:
         except aiosmtplib.SMTPRecipientsRefused as error:
             first = error.recipients[0]
             return _answer(first.code, first.message)
-        except (
-            aiosmtplib.SMTPAuthenticationError,
-            aiosmtplib.SMTPHeloError,
-            aiosmtplib.SMTPConnectResponseError,
-        ) as error:
-            # About us and not about this mail: it may pass once somebody has mended it.
-            self._log.error("relay_refuses_us", error=type(error).__name__, code=error.code)
-            return Answer(kind="unreachable", code=error.code, enhanced=_enhanced(error.message))
         except aiosmtplib.SMTPResponseException as error:
-            return _answer(error.code, error.message)
+            return self._refusal(error)
+        except (aiosmtplib.SMTPNotSupported, ValueError) as error:
+            return self._unable(error, recipient)
         except (aiosmtplib.SMTPException, OSError) as error:
             self._log.warning("relay_unreachable", relay=self._settings.relay, error=type(error).__name__)
             return Answer(kind="unreachable")
-        except ValueError as error:
-            self._log.error("address_unusable", error=type(error).__name__)
-            return Answer(kind="refused")
+
+    def _refusal(self, error: aiosmtplib.SMTPResponseException) -> Answer:
+        answer = _answer(error.code, error.message)
+        if not isinstance(error, _ABOUT_US):
+            return answer
+        self._log.error("relay_refuses_us", error=type(error).__name__, code=answer.code)
+        return msgspec.structs.replace(answer, kind="unreachable")
+
+    def _unable(self, error: Exception, recipient: str) -> Answer:
+        """Something is asked for that the relay does not offer: letters of the address, or what our settings want."""
+        about_us = recipient.isascii()
+        self._log.error("relay_lacks_what_we_need" if about_us else "address_unusable", error=type(error).__name__)
+        return Answer(kind="unreachable" if about_us else "refused")
 
     async def _send(self, message: EmailMessage, recipient: str) -> Answer:
         settings = self._settings
@@ -72,6 +80,8 @@ class Relay:
 
 
 def _answer(code: int, text: str) -> Answer:
+    if code not in _REFUSALS:
+        return Answer(kind="unreachable")
     return Answer(kind="refused" if code >= _FIRST_PERMANENT else "later", code=code, enhanced=_enhanced(text))
 
 

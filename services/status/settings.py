@@ -1,12 +1,11 @@
 """The settings of status: what all services take, and where to listen."""
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
 
 from shared.runtime.settings import CommonSettings
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class StatusSettings(CommonSettings, frozen=True, kw_only=True):
@@ -22,4 +21,7 @@ class StatusSettings(CommonSettings, frozen=True, kw_only=True):
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach the pages."""
-        return self.status_host in LOOPBACK
+        try:
+            return ipaddress.ip_address(self.status_host).is_loopback
+        except ValueError:
+            return self.status_host == "localhost"

@@ -18,7 +18,7 @@ class PendingNotice(msgspec.Struct, frozen=True, kw_only=True):
     due_at: UtcDatetime
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
 
@@ -43,9 +43,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ends_law: UtcDatetime | None = None
 
 
-class Server(msgspec.Struct, frozen=True, kw_only=True):
+class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    What is known of one server id.
+    What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below_day: UTC day of the last such
     news; below_law: its law time. line, line_seen_at, line_edge, line_seq: the newest evidence below the floor.

@@ -160,7 +160,7 @@ def _build(instance: Postfix, parameters: Mapping[str, str]) -> None:
         "maillog_file": str(directory / "maillog"),
         "maillog_file_prefixes": str(directory),
         "inet_interfaces": "loopback-only",
-        "inet_protocols": "ipv4",
+        "inet_protocols": "all",
         "smtp_bind_address": instance.host,
         "myhostname": f"mx.{instance.domain}",
         "mydestination": "",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -23,14 +23,16 @@ class Mail(NamedTuple):
 
 
 class SmtpSink:
-    """An SMTP server on a free loopback port, as an async context.
+    """
+    An SMTP server on a free loopback port, as an async context.
 
     rcpt, data: replies to give next at RCPT and at the end of DATA, one for each command; "" or none left: accept.
     attempts: how many mails were offered, taken or not.
     """
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, smtputf8: bool = True) -> None:
         self.port = port
+        self._smtputf8 = smtputf8
         self.mails: list[Mail] = []
         self.rcpt: deque[str] = deque()
         self.data: deque[str] = deque()
@@ -38,9 +40,9 @@ class SmtpSink:
         self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> "SmtpSink":
+    async def __aenter__(self) -> Self:
         def one_session() -> SMTP:
-            return SMTP(self, hostname="sink.example", enable_SMTPUTF8=True)
+            return SMTP(self, hostname="sink.example", enable_SMTPUTF8=self._smtputf8)
 
         self._server = await asyncio.get_running_loop().create_server(one_session, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -94,7 +96,11 @@ class SmtpSink:
             content = envelope.original_content or b""
             message = message_from_bytes(content, policy=policy.default)
             assert isinstance(message, EmailMessage)
-            self.mails.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), message, session.peer[0]))
+            self.mails.append(
+                Mail(
+                    envelope.mail_from or "", tuple(envelope.rcpt_tos), message, session.peer[0] if session.peer else ""
+                )
+            )
         await self._offered()
         return reply or "250 2.0.0 Ok: queued"
 

@@ -1,5 +1,6 @@
 """The detector without Kafka: which sighting a line makes, and the numbered steps of a batch."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaTimeoutError
 
 from services.detector.core import Reader
 from services.detector.handlers import BatchHandler
-from services.detector.outlet import Letter
+from services.detector.outlet import TRIES, KafkaOutlet, Letter
 from shared.domain import records as r
 from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import TransientError
@@ -285,3 +286,64 @@ async def test_long_batches_let_the_event_loop_breathe(monkeypatch: pytest.Monke
     monkeypatch.setattr("asyncio.sleep", sleep)
     await _handler(_Outlet()).handle([_Record(number, _mark()) for number in range(500)], _Consumer(0))
     assert len(pauses) == 10
+
+
+class _Producer:
+    """An aiokafka producer as far as the outlet uses it: acknowledges, or fails as it was told."""
+
+    def __init__(self, *, start_fails: bool = False, send_fails: bool = False, ack_fails: bool = False) -> None:
+        self.start_fails, self.send_fails, self.ack_fails = start_fails, send_fails, ack_fails
+        self.sent: list[bytes] = []
+        self.stopped = False
+
+    async def start(self) -> None:
+        if self.start_fails:
+            raise KafkaConnectionError
+
+    async def send(self, _topic: str, value: bytes, *, key: bytes | None, partition: int) -> "asyncio.Future[None]":
+        del key, partition
+        if self.send_fails:
+            raise KafkaTimeoutError
+        self.sent.append(value)
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.ack_fails and len(self.sent) == 1:
+            acknowledged.set_exception(KafkaTimeoutError())
+        else:
+            acknowledged.set_result(None)
+        return acknowledged
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+def _outlet_with(producers: list[_Producer], monkeypatch: pytest.MonkeyPatch) -> KafkaOutlet:
+    left = iter(producers)
+    monkeypatch.setattr("services.detector.outlet.new_producer", lambda _: next(left))
+    return KafkaOutlet("127.0.0.1:1", structlog.get_logger(), backoff_first_s=0.001)
+
+
+async def test_a_failed_send_is_tried_again_as_a_whole_by_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer is spoilt after a failure; all letters go again, so that none is missing, and it is not used again."""
+    producers = [
+        _Producer(start_fails=True),
+        _Producer(send_fails=True),
+        _Producer(ack_fails=True),
+        good := _Producer(),
+    ]
+    outlet = _outlet_with(producers, monkeypatch)
+
+    await outlet.deliver([Letter("t.sightings", None, b"1"), Letter("t.sightings", None, b"2")])
+    await outlet.deliver([Letter("t.sightings", None, b"3")])
+
+    assert good.sent == [b"1", b"2", b"3"]
+    assert [producer.stopped for producer in producers] == [True, True, True, False]
+    await outlet.stop()
+    assert good.stopped
+
+
+async def test_after_all_tries_the_operator_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries are bounded; then the batch is given back, and the process ends."""
+    producers = [_Producer(ack_fails=True) for _ in range(TRIES + 1)]
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1:1 took no records in 5 tries \(KafkaTimeoutError\)"):
+        await _outlet_with(producers, monkeypatch).deliver([Letter("t.sightings", None, b"1")])
+    assert sum(bool(producer.sent) for producer in producers) == TRIES

@@ -256,12 +256,15 @@ def test_readings_are_counted_before_a_case_opens() -> None:
 
 
 def test_a_patched_server_has_no_case_and_is_told_so() -> None:
-    """At the floor: nothing is held against it, and there is no evidence."""
+    """Exchange SE, nothing missing on that day: no case, no evidence, and no word of holes or of an end of support."""
     world = World()
-    world.see(reading(build=FLOOR_2016))
+    world.see(reading("Microsoft Exchange SE", Build(99, 0, 0, 1)))
     x = explained(world)
     assert (x.state, x.cases, x.evidence, x.counting) == ("no-case", (), None, ())
-    assert any("nothing is held against it" in line for line in plain(x))
+    text = " ".join(plain(x))
+    assert "nothing is held against it" in text
+    assert "holes" not in text
+    assert "ended on" not in text
 
 
 def test_before_its_first_row_a_case_does_nothing() -> None:

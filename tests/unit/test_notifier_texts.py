@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.mail import Composer, message_id
 from services.notifier.ledger import OpenNotice
+from services.notifier.mail import Composer, message_id
 from services.notifier.texts import Signature, Text, write
 from shared.domain import events as e
 from shared.domain.build import parse_build
@@ -22,7 +22,9 @@ GOLDEN = Path(__file__).parents[1] / "data" / "notices"
 SIGNED = Signature(receiver="Example Ltd", whom="postmaster@mx.example, +49 30 5550000")
 ZONES = {"en": "America/New_York", "de": "Europe/Berlin"}
 E2007 = "Microsoft Exchange 2007"
-MAPI_LINE = "from ex07.alt.example ([10.0.0.2]) by ex07.alt.example ([10.0.0.2]) with mapi; Tue, 24 Nov 2026 11:00:00 +0000"
+MAPI_LINE = (
+    "from ex07.alt.example ([10.0.0.2]) by ex07.alt.example ([10.0.0.2]) with mapi; Tue, 24 Nov 2026 11:00:00 +0000"
+)
 
 CASES: dict[str, tuple[e.NoticeDue, datetime]] = {
     "opening": (notice_due(), DAY_0),
