@@ -1,5 +1,6 @@
 # patchgate: `make help` tells everything.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "patchgate needs Python 3.11 or newer; $(PYTHON) is older. Name another: make setup PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment here; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "setup: installing the locked packages into $(VENV)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock \
+	    | awk -v all=$$(grep -cE '^[a-z0-9].*==' requirements.lock) \
+	        '/^(Collecting|Ignoring|Requirement already)/ { printf "\rsetup: %d of %d packages", ++n, all; fflush() } \
+	         /^Installing/ { printf "\nsetup: unpacking them\n"; fflush() }' \
+	    || { echo; echo "setup: pip could not install the locked packages; its reason stands above. Is a package registry within reach?"; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 	@echo "setup: done"
