@@ -39,7 +39,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True, forbid_unknown_fie
     local_file: TOML with `freeze` and `[exempt]`, obeyed with the bus away, "" for none.
     """
 
-    edge: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")] = "edge"
+    edge: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$(?!\n)")] = "edge"
     milter_sockets: str = "inet:127.0.0.1:11332"
     smtp_door: str = ""
     smtp_spool: str = ""

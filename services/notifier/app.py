@@ -99,7 +99,8 @@ class Notifier:
             if found:
                 sender.wake()
             await feed.keep(self._ledger.keep_from(await feed.position()))
-            self._ready.touch()
+            if feed.is_fresh():
+                self._ready.touch()
 
     async def _follow_contacts(self, feed: ContactFeed, sender: Sender) -> None:
         while True:

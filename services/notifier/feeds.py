@@ -1,6 +1,7 @@
 """The notifier's side of the bus: it follows `log` and `contacts`, keeps its offset, and reports through `requests`."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from shared.messaging import topics as t
 from shared.messaging.kafka import new_producer, new_reader, partitions_of, read_to_end, running, stop_bounded
 
 _POLL_MS = 1000
+_STALLED_S = 30.0  # without an answer for so long the notifier makes no progress (an empty fetch is answered in 0.1 s)
 _REPORT_WAIT_FIRST_S = 0.5
 _REPORT_WAIT_MAX_S = 30.0
 
@@ -63,6 +65,11 @@ class LogFeed:
         """What came since the last time; waits a second at most."""
         polled = await self.consumer.getmany(self._partition, timeout_ms=_POLL_MS)
         return [_read(record) for records in polled.values() for record in records]
+
+    def is_fresh(self) -> bool:
+        """Whether Kafka answered a fetch lately: an empty poll looks the same where it is away."""
+        answered_ms = self.consumer.last_poll_timestamp(self._partition)
+        return answered_ms is not None and answered_ms >= (time.time() - _STALLED_S) * 1000
 
     async def position(self) -> int:
         """The offset of the next record."""

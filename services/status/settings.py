@@ -15,7 +15,7 @@ class StatusSettings(CommonSettings, frozen=True, kw_only=True):
     status_host: loopback unless somebody says otherwise, for the pages ask nobody who he is. status_port: 0 takes any free one.
     """
 
-    status_host: str = "127.0.0.1"
+    status_host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     status_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8025
 
     @property

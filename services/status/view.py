@@ -1,7 +1,7 @@
 """
 The state as status sees it: read from the topics alone, kept in memory, replaced as a whole when it is read anew.
 
-Bounds: servers are bounded by the enforcer (about 3 KB each here); timelines, edges and remembered heartbeats by this module.
+Bounds: servers are bounded by the enforcer (4 to 5 KB each here); timelines, edges and remembered heartbeats by this module.
 """
 
 from collections import OrderedDict

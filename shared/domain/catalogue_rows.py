@@ -33,13 +33,14 @@ class CatalogueError(ConfigError):
 
 
 class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One listed build. cumulative_update: RTM, Preview, SPn or CUn. security_update: "" for the base release."""
+    """One listed build. cumulative_update: RTM, Preview, SPn or CUn. security_update: "" for the base release. kb: KBn or ""."""
 
     product: str
     cumulative_update: str
     security_update: str
     build: Build
     released: date
+    kb: str = ""
     note: str = ""
 
     @property
@@ -160,6 +161,7 @@ def build_row(cells: dict[str, str]) -> BuildRow:
         security_update=cells["security_update"],
         build=_build(cells["build"]),
         released=date.fromisoformat(cells["released"]),
+        kb=cells["kb"],
         note=cells["note"],
     )
 

@@ -100,7 +100,7 @@ class FloorWave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class Connector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
     kind: Literal["on-premises", "partner", "internet"]
     ranges: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()

@@ -84,7 +84,7 @@ class _Request(_Record, frozen=True, kw_only=True):
     made_at: when asked; one made over 24 h ago is refused.
     """
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{8,64}$")]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{8,64}$(?!\n)")]
     who: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     why: Annotated[str, msgspec.Meta(max_length=500)]
     made_at: UtcDatetime
@@ -213,8 +213,8 @@ class EdgeReport(_Record, frozen=True, kw_only=True, tag="edge-report.v1"):
 class Contact(_Record, frozen=True, kw_only=True, tag="contact.v1"):
     """Key: contact id. An address of a person, nowhere else; erased by a tombstone. Exactly one scope is set."""
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-    address: Annotated[str, msgspec.Meta(pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$")]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
+    address: Annotated[str, msgspec.Meta(pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$(?!\n)")]
     server: str = ""
     connector: str = ""
     language: Literal["en", "de"] = "en"

@@ -166,6 +166,8 @@ async def test_a_restart_sends_what_is_not_settled_and_nothing_else(bus: Bus, si
     await bus.tell(
         notice_due(), notice_due("before-throttling", 2, notice="12-2"), _settled(), notice_due(notice="30-1")
     )
+    # More than one fetch brings: who sent after the first would send twice.
+    await bus.tell(*[e.RulesAdopted(rules=1, version="x" * 4000)] * 1000)
     await bus.tell(_settled("30-1"))
     start()
 

@@ -11,7 +11,7 @@ from shared.domain import events as e
 from shared.domain.build import Build
 from shared.domain.catalogue import load_catalogue
 from shared.domain.evidence import Reading
-from shared.domain.explain import _step_in_words, explain, next_step_at, plain
+from shared.domain.explain import _step_in_words, explain, next_step_at, plain, server_state
 from shared.domain.explanation import REASON_MEANS, CaseShown, Explanation
 from shared.domain.state import decision_of
 from shared.domain.verdict import judge, window_start
@@ -97,6 +97,17 @@ def test_a_hold_moves_what_is_to_come_and_marks_what_is_past() -> None:
     assert [row.exact for row in after.rows] == [False, False, True, True, True, True, True, True]
 
 
+def test_while_the_law_stands_still_no_stage_comes() -> None:
+    """The row in force is the one at law time: three days of freeze before day 30 bring no throttling."""
+    world = aged(29)
+    world.freeze("freeze-0001", frozen=True)
+    world.pass_time(3 * DAY)
+    case = the_case(world)
+    assert (case.state, case.stage) == ("reported", 1)
+    assert case.next_row is not None
+    assert case.next_row.since == case.opened_at + 33 * DAY
+
+
 @pytest.mark.parametrize("days", [0, 20, 25, 31, 45, 52, 58, 61, 71, 90])
 def test_the_next_step_is_what_then_happens(days: int) -> None:
     """Letting time pass to the next step writes that very event, and none before."""
@@ -170,6 +181,15 @@ def test_the_mildest_case_of_all_ids_holds() -> None:
     assert (alone.verdict.action, together.verdict.action) == ("reject", "accept")
 
 
+def test_the_state_of_a_server_is_its_mildest_case() -> None:
+    """One case blocked, one just opened: what holds is the milder."""
+    world = aged(91)
+    fold, old = world.fold, world.fold.servers[SERVER]
+    young = msgspec.structs.replace(old.cases[0], product=E2007, rows=old.cases[0].rows[:1])
+    both = msgspec.structs.replace(old, cases=(*old.cases, young))
+    assert (server_state(old, fold.law), server_state(both, fold.law)) == ("blocked", "reported")
+
+
 # --- blocking waits ------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +205,14 @@ def test_without_a_delivered_notice_blocking_waits_and_says_for_what() -> None:
     assert case.notices.delivered_at is None
     assert [notice.pending for notice in case.notices.open].count(True) == case.notices.fell_due
     assert any("not before" in line for line in plain(explained(world)))
+
+
+def test_a_notice_that_was_delivered_in_time_moves_nothing() -> None:
+    """Half a day before blocking: it begins on its day, though a notice delivered only now would be too late for that."""
+    world = aged(59)
+    world.pass_time(DAY / 2)
+    case = the_case(world)
+    assert next(row.since for row in case.rows if not row.granted) == case.opened_at + 60 * DAY
 
 
 def test_the_earliest_blocking_is_when_it_comes() -> None:

@@ -97,6 +97,7 @@ async def test_without_the_starttls_that_is_asked_for_nothing_is_sent() -> None:
     async with SmtpSink() as sink:
         answer = await _send(sink.address, relay_starttls=True, relay_user="u", relay_password="p")
         assert answer.kind == "unreachable"
+        assert (await _send(sink.address, relay_starttls=True)).kind == "unreachable"
         assert not sink.attempts
 
 

@@ -126,7 +126,7 @@ def test_each_branch_of_the_floor_is_named_with_its_update() -> None:
     floor = Floor(product="Microsoft Exchange 2019", builds=(parse_build("15.2.1544.36"), parse_build("15.2.1748.39")))
     body = _written(notice_due(product="Microsoft Exchange 2019", floor=floor), DAY_0, "en", "UTC").body
     words = " ".join(body.split())
-    assert "at least 15.2.1544.36 (CU14 Oct25SU) or 15.2.1748.39 (CU15 Oct25SU)" in words
+    assert "at least 15.2.1544.36 (CU14 Oct25SU, KB5066368) or 15.2.1748.39 (CU15 Oct25SU, KB5066367)" in words
 
 
 def test_a_line_that_hides_updates_says_up_to_where() -> None:
@@ -148,6 +148,14 @@ def test_any_seen_text_stays_inside_its_line(line: str, server: str, edge: str) 
     message = _composer().compose(_open(notice), contact(), now=DAY_0)
     assert message.keys() == ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", *_CONTENT_HEADERS]
     message.as_bytes()
+
+
+@pytest.mark.parametrize(("length", "cut"), [(900, False), (901, True), (60_000, True)])
+def test_a_long_line_is_cut_and_that_is_said(length: int, cut: bool) -> None:
+    """A stranger's line of 60,000 bytes is shown by its beginning: mail lines have at most 998 characters."""
+    body = _written(notice_due(line=LINE.ljust(length, "x")), DAY_0, "en", "UTC").body
+    assert max(map(len, body.split("\n"))) == 904
+    assert ("this is its beginning" in body) is cut
 
 
 _CONTENT_HEADERS = ["Content-Type", "Content-Transfer-Encoding", "MIME-Version"]

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from services.status.app import build_app
+from services.status.html import tag
 from services.status.listing import ServerList
 from services.status.readiness import Readiness
 from services.status.report import ServerReport
@@ -148,6 +149,21 @@ async def test_past_rows_are_dated_by_the_log(client: httpx.AsyncClient) -> None
     assert case.notices.delivered_at == [event.at for event in report.timeline if event.delivered][-1]
 
 
+async def test_a_new_case_has_nothing_of_the_one_before_it() -> None:
+    """The notice delivered in an ended case is none of the next one about the same product."""
+    world = World()
+    world.open_case()
+    world.settle()
+    world.see(reading(build=FLOOR_2016))
+    world.pass_time(2 * DAY)
+    world.open_case()
+    async with client_of(board_of(world), world) as client:
+        report = msgspec.json.decode((await client.get(f"/servers/{SERVER}")).content, type=ServerReport)
+    (case,) = report.explanation.cases
+    assert any(event.delivered for event in report.timeline)
+    assert case.notices.delivered_at is None
+
+
 @pytest.mark.parametrize("path", ["/servers", f"/servers/{SERVER}", "/", f"/s/{SERVER}"])
 async def test_without_a_state_the_answer_says_why(path: str) -> None:
     """503, with what the reader is waiting for."""
@@ -194,6 +210,7 @@ async def test_metrics_tell_the_state(client: httpx.AsyncClient) -> None:
         f"patchgate_log_seq {float(WORLD.fold.law.seq)}",
         'patchgate_edge_count{edge="mx1",name="asked"} 12.0',
         'patchgate_edge_observing{edge="mx1"} 1.0',
+        'patchgate_edge_report_age_seconds{edge="mx1"} 0.0',
         'patchgate_enforcer_inputs{kind="no news"} 7.0',
     ):
         assert line in lines
@@ -232,6 +249,11 @@ async def test_no_page_loads_from_elsewhere(client: httpx.AsyncClient) -> None:
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------
+
+
+def test_attributes_of_0_stay_and_those_of_nothing_go() -> None:
+    """A coordinate of 0 is a value; None and False leave the attribute out."""
+    assert tag("rect", x=0, y=None, hidden=False, class_="a") == '<rect x="0" class="a"></rect>'
 
 
 class Parsed(HTMLParser):

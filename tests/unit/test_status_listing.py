@@ -104,6 +104,7 @@ def test_equals_stand_in_one_order_whatever_the_direction() -> None:
     for number in (3, 1, 2):
         world.see(name=f"ex{number}.example", peer="203.0.113.9", helo=f"ex{number}.example")
     view = view_of(world)
+    view.servers = dict(reversed(view.servers.items()))
     for order in ("asc", "desc"):
         query = msgspec.convert({"sort": "state", "order": order}, Query)
         found = list_servers(view, world.fold.law, world.fold.policy, query)

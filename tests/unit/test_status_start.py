@@ -54,11 +54,9 @@ def test_a_taken_port_is_one_clear_line() -> None:
             listening(StatusSettings(status_port=port))
 
 
-@pytest.mark.parametrize(
-    ("host", "words"), [("no such host", "cannot listen"), ("192.0.2.1", "cannot listen"), ("", "cannot listen")]
-)
+@pytest.mark.parametrize(("host", "words"), [("no such host", "cannot listen"), ("192.0.2.1", "cannot listen")])
 def test_a_host_that_is_not_ours_is_one_clear_line(host: str, words: str) -> None:
-    """A name that nobody knows, an address of somebody else, none at all."""
+    """A name that nobody knows, an address of somebody else."""
     with pytest.raises(ConfigError, match=words):
         listening(StatusSettings(status_host=host, status_port=0))
 
@@ -68,6 +66,7 @@ def test_a_host_that_is_not_ours_is_one_clear_line(host: str, words: str) -> Non
     [
         ("PATCHGATE_STATUS_PORT", "66000", "65535"),
         ("PATCHGATE_STATUS_PORT", "web", "status_port"),
+        ("PATCHGATE_STATUS_HOST", "", "status_host"),  # an empty one would be every address of this machine
         ("PATCHGATE_CLOCK_FILE", "/nowhere/clock", "cannot be read"),
     ],
 )

@@ -14,7 +14,7 @@ from shared.domain.errors import RecordSchemaError
 from shared.domain.records import EdgeReport
 from shared.domain.state import Position
 from shared.messaging import topics as t
-from tests.support.scenario import SERVER, START, World
+from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
 from tests.support.status_state import StillClock, edge_report, records_of, view_of
 
 DAY = timedelta(days=1)
@@ -180,10 +180,17 @@ def test_timelines_are_bounded_in_all() -> None:
     world = World()
     for number in range(5):
         world.see(name=f"ex{number}.example", helo=f"ex{number}.example")
-    kept = timelines_of(world, entries_in_all=3)
-    assert len(kept) == 3
+    world.pass_time(timedelta(hours=1))
+    world.see(name="ex0.example", helo="ex0.example")
+    kept = timelines_of(world, entries_in_all=5)
     found = [len([one for one in kept.of(f"ex{n}.example@192.0.2.7") if one.scope == "server"]) for n in range(5)]
-    assert found == [0, 0, 1, 1, 1]
+    assert found == [2, 0, 1, 1, 1]
+    assert len(kept) == 5
+    for number in (5, 6, 7, 8):
+        world.see(name=f"ex{number}.example", helo=f"ex{number}.example")
+    kept = timelines_of(world, entries_in_all=5)
+    assert not [one for one in kept.of("ex0.example@192.0.2.7") if one.scope == "server"]
+    assert len(kept) == 4  # its two went at once
 
 
 # --- readiness -----------------------------------------------------------------------------------------------------
@@ -281,3 +288,39 @@ def test_an_edge_report_of_the_future_is_read() -> None:
     view = View()
     view.take(t.EDGE_REPORTS, key, newer, START)
     assert isinstance(view.edges["mx1"], EdgeReport)
+
+
+def test_each_kind_of_event_has_its_words() -> None:
+    """Everything that can happen to a server is told in words, never by its tag."""
+    world = World()
+    world.see()
+    world.see(reading(build=FLOOR_2016))
+    world.open_case()
+    for _ in range(61):
+        world.pass_time(DAY)
+        world.see()
+        world.settle()
+    world.adopt(policy_for("observe", version=2), "request-2")
+    world.adopt(policy_for("enforce", version=3), "request-3")
+    world.see(reading(build=FLOOR_2016))
+    world.pass_time(DAY)
+    world.open_case()
+    world.pass_time(61 * DAY, step=DAY)
+    world.pass_time(timedelta(hours=3), watched=False)
+    world.pass_time(timedelta(hours=1))
+    kept = Timelines()
+    words: dict[str, str] = {}
+    for record, _ in world.log:
+        kept.note(record)
+        words |= {event.kind: event.what for event in kept.of(SERVER)}
+    assert set(words) == {
+        f"{name}.v1"
+        for name in (
+            *("server-sighted", "accusation-dropped", "case-opened", "clock-started", "clock-stopped", "stage-entered"),
+            *("blocking-granted", "notice-due", "notice-settled", "case-released", "case-ended"),
+            *("policy-adopted", "hold-began", "hold-ended"),
+        )
+    }
+    assert not [kind for kind, what in words.items() if what == kind]
+    assert words["case-ended.v1"] == "case expired: not seen any more"
+    assert words["hold-began.v1"] == "the law stands still: nobody looked"
