@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 import uvicorn
@@ -22,15 +20,6 @@ from shared.runtime.logging import set_up_logging
 from shared.runtime.settings import from_env, shown
 
 _GRACE_S = 5  # open requests may finish for so long
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its own signal handlers: it would end by the signal again, and a service ends with 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `run`."""
-        yield
 
 
 def listening(settings: StatusSettings) -> socket.socket:
@@ -58,9 +47,10 @@ async def run(settings: StatusSettings, clock: Clock, log: structlog.stdlib.Boun
     """Serve until a signal; what ends the reader otherwise is a fault and ends the process with it."""
     board = Board()
     app = build_app(board, settings, load_catalogue(), clock=clock)
-    server = _Server(
+    server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S)
     )
+    # Uvicorn raises the signal once more when it has ended; with a handler of ours in place that ends nothing, and we end with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003  (setattr takes no keyword)
     reading = asyncio.create_task(Reader(settings, clock, board, log).run())

@@ -107,7 +107,7 @@ class Reader:
             if not view.loaded and await probe.has_reached(ends):
                 view.loaded = True
                 self._show(view)
-            if False:
+            if probe.is_time:
                 await self._probe(probe, view)
 
     def _take(self, view: View, partition: TopicPartition, records: list[kafka.Record]) -> None:

@@ -6,7 +6,7 @@ list; due things are written before the next input.
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -19,6 +19,8 @@ from shared.domain.state import Case, Law, Server
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
+NEWS_PER_HOUR = 4
+"""Sightings of one server that are news in one UTC hour. At the bound only a cure is: nobody can fill the log with builds."""
 
 
 class View(Protocol):
@@ -136,8 +138,7 @@ def _fall_due(server: Server, case: Case, law: Law, policy: Policy, instant: dat
 
 
 def _grant(server: Server, case: Case, instant: datetime) -> e.BlockingGranted:
-    later = instant - case.blocking[0].since
-    rows = tuple(msgspec.structs.replace(row, since=row.since + later) for row in case.blocking)
+    rows = _shifted(case.blocking, instant)
     notices = tuple(e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows)
     return e.BlockingGranted(server=server.server, product=case.product, rows=rows, notices=notices)
 
@@ -147,29 +148,44 @@ def _planned_notice(server: Server, case: Case, law: Law, policy: Policy) -> e.N
     again = None
     if planned.kind == "before-blocking" and case.delivered_law is None and policy.notices.needed_for_blocking:
         again = planned.since + timedelta(days=policy.notices.repeat_days)
-    return _notice(server, case, law, planned.kind, planned.stage, again)
+    return _notice(server, case, law, policy, planned, again)
 
 
 def _notice(
-    server: Server, case: Case, law: Law, kind: e.NoticeKind, stage: int, again: datetime | None = None
+    server: Server, case: Case, law: Law, policy: Policy, what: e.PlannedNotice, again: datetime | None = None
 ) -> e.NoticeDue:
     """A notice with all that it needs; its id is the same however often it is decided."""
     return e.NoticeDue(
         notice=f"{case.opened_seq}-{case.ordinal + 1}",
-        kind=kind,
-        stage=stage,
+        kind=what.kind,
+        stage=what.stage,
         server=server.server,
         connector=server.connector,
         product=case.product,
         floor=case.floor,
         opened_at=case.opened_at,
         rows=_dated(law, case.rows),
-        blocking=_dated(law, case.blocking),
+        blocking=_dated(law, _not_before(case, law, policy)),
         line=server.line,
         line_seen_at=server.line_seen_at or server.last_seen,
         line_edge=server.line_edge,
         again=again,
     )
+
+
+def _not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
+    """The rows that wait, as early as they can still come: a notice that is repeated promises no day that is gone."""
+    if not case.blocking:
+        return ()
+    told = case.delivered_law or law.now
+    needed = timedelta(hours=policy.notices.hours_before_blocking) if policy.notices.needed_for_blocking else timedelta()
+    return _shifted(case.blocking, max(case.blocking[0].since, told + needed))
+
+
+def _shifted(rows: tuple[Row, ...], first: datetime) -> tuple[Row, ...]:
+    """*rows* with the same distances, beginning at *first*."""
+    later = first - rows[0].since
+    return tuple(msgspec.structs.replace(row, since=row.since + later) for row in rows)
 
 
 def _dated(law: Law, rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -199,23 +215,26 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     who = view.naming.identify(sighting.facts)
     if who.server is None:
         return []
-    facts = msgspec.structs.replace(sighting.facts, seen_at=min(sighting.facts.seen_at, at))
+    # In UTC, for its day and hour count; and never later than now.
+    facts = msgspec.structs.replace(sighting.facts, seen_at=min(sighting.facts.seen_at, at).astimezone(UTC))
     sighting = msgspec.structs.replace(sighting, facts=facts)
     floor = view.policy.floor_for(reading.product, facts.seen_at.date())
     standing = floor.standing(reading) if floor else Standing.UNKNOWN
+    known = view.servers.get(who.server)
     below = (
         standing is Standing.BELOW
+        and not _outdated(known, sighting, floor)
         and who.tie in view.policy.open_ties
         and not facts.imported  # what was imported may release, never accuse
     )
     releases = _releases(view, sighting, who)
     drops = [] if standing is not Standing.AT_OR_ABOVE else _drops(view, who, reading.product)
-    known = view.servers.get(who.server)
-    hours = _hours(view, known, sighting, below=below, cured=standing is Standing.AT_OR_ABOVE)
-    news = _news(view, known, sighting, who, below=below, hours=hours)
-    if releases or drops:
-        news.append("cure")
-    if not news or (known is None and not _may_be_new(view, who, at)):
+    hours = _hours(view, known, sighting, at=at, below=below, cured=standing is Standing.AT_OR_ABOVE)
+    cure = bool(releases or drops)
+    if not cure and not _has_place(view, known, who, at):
+        return []
+    news = _news(view, known, sighting, who, below=below, hours=hours) + (["cure"] if cure else [])
+    if not news:
         return []
     sighted = e.ServerSighted(
         server=who.server,
@@ -230,26 +249,51 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    return [sighted, *drops, *releases, *_openings(view, known, sighted, floor)]
+    modes = () if releases else _modes(view, who)
+    return [sighted, *drops, *releases, *modes, *_openings(view, known, sighted, floor)]
 
 
-def _may_be_new(view: View, who: Identity, at: datetime) -> bool:
-    """At the day's bound new names are not kept, so that nobody can fill the state with made-up ones."""
+def _modes(view: View, who: Identity) -> Iterator[e.Event]:
+    """
+    Cases follow the connector in which their server is seen, for a policy can make, rename or move one.
+
+    Where that is only observed, so are those of the other ids that the message matches.
+    """
+    enforced = view.policy.enforced(who.connector)
+    for server_id in who.matches:
+        server = view.servers.get(server_id)
+        if server is not None and (server_id == who.server or not enforced):
+            yield from _clocks(server, view.policy, view.law, enforced=enforced)
+
+
+def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> bool:
+    """Whether the server is known to have been patched after this was seen: what comes late accuses nobody then."""
+    if known is None or floor is None or sighting.facts.seen_at >= known.last_seen:
+        return False
+    return floor.standing(known.reading) is Standing.AT_OR_ABOVE
+
+
+def _has_place(view: View, known: Server | None, who: Identity, at: datetime) -> bool:
+    """At the bounds, of new names a day and of a server's news an hour, nobody can fill state or log. Cures need no place."""
     law = view.law
+    if known is not None:
+        return known.news_hour != e.hour_of(at) or known.news < NEWS_PER_HOUR
     return who.tie == "connector" or law.new_names_on != at.date() or law.new_names < view.policy.new_names_per_day
 
 
-def _hours(view: View, known: Server | None, sighting: Sighting, *, below: bool, cured: bool) -> tuple[e.Hour, ...]:
+def _hours(
+    view: View, known: Server | None, sighting: Sighting, *, at: datetime, below: bool, cured: bool
+) -> tuple[e.Hour, ...]:
     """The hours that count for opening after this sighting: stale ones fall out, a cure clears its product's."""
     reading = sighting.reading
     before = known.hours if known else ()
     if reading is None:
         return before
-    this_hour = int(sighting.facts.seen_at.timestamp()) // 3600
-    oldest = this_hour - view.policy.expire_days * 24
+    this_hour = e.hour_of(sighting.facts.seen_at)
+    oldest = e.hour_of(at) - view.policy.expire_days * 24
     kept = tuple(hour for hour in before if hour.hour >= oldest and not (cured and hour.product == reading.product))
     counted = any(hour.hour == this_hour and hour.product == reading.product for hour in kept)
-    if not below or counted or (known is not None and known.case_of(reading.product) is not None):
+    if not below or counted or this_hour < oldest or (known is not None and known.case_of(reading.product) is not None):
         return kept
     return (*kept, e.Hour(hour=this_hour, seq=view.law.seq + 1, product=reading.product))
 
@@ -262,7 +306,8 @@ def _news(
         return ["first"] if who.tie == "connector" else ["first", "new name"]
     news = []
     seen = (known.reading.product, known.reading.low, known.reading.high, known.tie, known.connector)
-    if seen != (reading.product, reading.low, reading.high, who.tie, who.connector):
+    changed = seen != (reading.product, reading.low, reading.high, who.tie, who.connector)
+    if changed and facts.seen_at >= known.last_seen:  # what comes late says nothing of the server as it is now
         news.append("changed")
     if hours and hours[-1].seq == view.law.seq + 1:
         news.append("hour")
@@ -293,7 +338,8 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
             )
         )
         if case.enforced and case.ordinal:
-            found.append(_notice(server, case, view.law, "release", case.entered))
+            told = e.PlannedNotice(kind="release", since=view.law.now, stage=case.entered)
+            found.append(_notice(server, case, view.law, view.policy, told))
     return found
 
 
@@ -385,17 +431,25 @@ def _adopt_policy(view: View, request: AdoptPolicy) -> list[e.Event]:
         complaints.insert(0, f"its version is {policy.version}, and must be above {in_force}, the one in force")
     if complaints:
         return [e.RequestDecided(request=request, outcome="refused", reason="; ".join(complaints)[:1000])]
-    return [e.PolicyAdopted(policy=policy, request=request), *_clocks(view, policy)]
+    return [e.PolicyAdopted(policy=policy, request=request), *_adapted(view, policy)]
 
 
-def _clocks(view: View, policy: Policy) -> Iterator[e.Event]:
-    """From observe to enforce a case starts at day 0; from enforce to observe it stands at day 0."""
+def _adapted(view: View, policy: Policy) -> Iterator[e.Event]:
+    """What a new policy changes for the cases that are open: their mode, and blocking that it asks less for."""
     for name in sorted(view.servers):
         server = view.servers[name]
         enforced = policy.enforced(server.connector)
+        yield from _clocks(server, policy, view.law, enforced=enforced)
         for case in server.cases:
-            if case.released_at is not None or case.enforced == enforced:
-                continue
-            plan = plan_for(policy, view.law.now, enforced=enforced)
+            grant = _grant_at(case, policy) if enforced and case.released_at is None else None
+            if grant is not None and grant < view.law.now:
+                yield _grant(server, case, view.law.now)  # from now on: under the old policy its day had not come
+
+
+def _clocks(server: Server, policy: Policy, law: Law, *, enforced: bool) -> Iterator[e.Event]:
+    """From observe to enforce a case starts at day 0; from enforce to observe it stands at day 0."""
+    for case in server.cases:
+        if case.released_at is None and case.enforced != enforced:
+            plan = plan_for(policy, law.now, enforced=enforced)
             kind = e.ClockStarted if enforced else e.ClockStopped
-            yield kind(server=name, product=case.product, plan=plan)
+            yield kind(server=server.server, product=case.product, plan=plan)

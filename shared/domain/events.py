@@ -5,7 +5,7 @@ Events are past tense and carry all that `evolve` needs, so that it has no rule 
 its origin in `cause`, as have its consequences; what merely fell due has none.
 """
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -266,6 +266,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(LogRecord)
 
@@ -288,6 +289,11 @@ def decode_log(stored: bytes) -> LogRecord:
 def chain(stored: bytes) -> str:
     """What the next record's `prev` must be."""
     return sha256(stored).hexdigest()
+
+
+def hour_of(instant: UtcDatetime) -> int:
+    """The UTC hour, counted from 1970."""
+    return (instant - _EPOCH) // timedelta(hours=1)
 
 
 def day_of(instant: UtcDatetime) -> date:

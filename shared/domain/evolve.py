@@ -95,7 +95,7 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
     """
     event = record.event
     if isinstance(event, e.ServerSighted):
-        return _sighted(server, event, record.seq)
+        return _sighted(server, event, record)
     if server is None:
         raise InvariantError(
             f"log record {record.seq} speaks of server {server_of(event)}, which nothing before it named"
@@ -128,8 +128,8 @@ def _without(server: Server, product: str) -> tuple[e.Hour, ...]:
     return tuple(hour for hour in server.hours if hour.product != product)
 
 
-def _sighted(server: Server | None, event: e.ServerSighted, seq: int) -> Server:
-    seen = event.facts.seen_at
+def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord) -> Server:
+    seen, hour = event.facts.seen_at, e.hour_of(record.at)
     if server is None:
         server = Server(
             server=event.server,
@@ -140,21 +140,30 @@ def _sighted(server: Server | None, event: e.ServerSighted, seq: int) -> Server:
             reading=event.reading,
             matches=event.matches,
         )
-    server = msgspec.structs.replace(
-        server,
-        connector=event.connector,
-        tie=event.tie,
-        reading=event.reading,
-        matches=event.matches,
-        last_seen=max(seen, server.last_seen),
-        hours=event.hours,
-    )
-    if not event.below:
+    if seen >= server.last_seen:  # what comes late says nothing of the server as it is now
+        server = msgspec.structs.replace(
+            server,
+            connector=event.connector,
+            tie=event.tie,
+            reading=event.reading,
+            matches=event.matches,
+            last_seen=seen,
+        )
+    news = server.news + 1 if server.news_hour == hour else 1
+    server = msgspec.structs.replace(server, hours=event.hours, news_hour=hour, news=news)
+    return _accused(server, event, record.seq) if event.below else server
+
+
+def _accused(server: Server, event: e.ServerSighted, seq: int) -> Server:
+    """The newest evidence below the floor, by when it was seen."""
+    seen = event.facts.seen_at
+    below_law = event.at_law if server.below_law is None else max(server.below_law, event.at_law)
+    server = msgspec.structs.replace(server, below_law=below_law)
+    if server.line_seen_at is not None and seen < server.line_seen_at:
         return server
     return msgspec.structs.replace(
         server,
         below_day=e.day_of(seen),
-        below_law=event.at_law,
         line=event.facts.own_lines[0] if event.facts.own_lines else "",
         line_seen_at=seen,
         line_edge=event.facts.edge,

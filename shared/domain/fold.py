@@ -111,7 +111,9 @@ class Fold:
         return written + self._checkpoint(at)
 
     def first_due(self) -> tuple[datetime, list[e.Event]] | None:
-        """What falls due first, up to H, with its instant (UTC); None where nothing is. Writes nothing."""
+        """What falls due first, up to H, with its instant (UTC); None where nothing is, or a hold runs. Writes nothing."""
+        if self.law.hold_since is not None:
+            return None
         while self._due and self._due[0][0] <= self.law.now:
             instant, name = self._due[0]
             if self._due_at.get(name) == instant:  # the entry stays: what follows may be due at the same instant

@@ -25,6 +25,7 @@ Tie = Literal["connector", "verified", "helo", "untied"]
 Mode = Literal["observe", "enforce"]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
 
+_PEER_BITS_IPV6 = 64  # what a peer is of an IPv6 address, see `identity.peer_of`
 _END_OF_BRANCH = 1_000_000  # above any revision that a build can have (six digits)
 
 
@@ -254,10 +255,25 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
         if connector.kind != "internet" and not (connector.ranges or connector.tls_names):
             yield f"connectors: {connector.name} names neither ranges nor TLS names, so nobody can match it"
         for text in connector.ranges:
-            try:
-                ipaddress.ip_network(text)
-            except ValueError as error:
-                yield f"connectors: {connector.name}: range {text!r}: {error}"
+            complaint = _complaint_of_range(text)
+            if complaint:
+                yield f"connectors: {connector.name}: range {text!r}: {complaint}"
+    scopes = [text.lower() for c in policy.connectors for text in {*c.ranges, *c.tls_names}]
+    for text in sorted({text for text in scopes if scopes.count(text) > 1}):
+        yield f"connectors: {text!r} is named by two of them, so whose mode would hold could not be said"
+
+
+def _complaint_of_range(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        return str(error)
+    if isinstance(network, ipaddress.IPv6Network):
+        if network.network_address.ipv4_mapped is not None:
+            return "write it as an IPv4 range, which is how such peers are known"
+        if network.prefixlen > _PEER_BITS_IPV6:
+            return "IPv6 peers are known by their /64, so nobody can match a narrower range"
+    return ""
 
 
 def _check_replies(policy: Policy) -> Iterator[str]:

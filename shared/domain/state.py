@@ -49,7 +49,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     hours: those of readings below the floor that count for opening. below_day: UTC day of the last such
     news; below_law: its law time. line, line_seen_at, line_edge, line_seq: the newest evidence below the floor.
-    changed_seq: the record that last changed what its decision says (0: it never had a case).
+    changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
     server: str
@@ -69,6 +70,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cases: tuple[Case, ...] = ()
     changed_seq: int = 0
     policy_version: int = 0
+    news_hour: int = 0
+    news: int = 0
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
@@ -110,8 +113,10 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
         """
         The law time at which something seen at *instant* counts: now, or as much later as it was seen behind H.
 
-        Never earlier than now: what comes late makes no case older.
+        Never earlier than now: what comes late makes no case older. While a hold runs it is now: the time since does not count.
         """
+        if self.hold_since is not None:
+            return self.now
         return self.now + max(timedelta(), instant - self.h)
 
     def utc_of(self, law: datetime) -> datetime:

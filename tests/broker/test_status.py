@@ -16,8 +16,9 @@ import structlog
 from services.status.app import build_app
 from services.status.reader import Reader
 from services.status.settings import StatusSettings
-from services.status.view import Board
+from services.status.view import Board, View
 from shared.domain.catalogue import load_catalogue
+from shared.domain.fold import encode_server
 from shared.messaging import admin, embedded, probe
 from shared.messaging import topics as t
 from shared.messaging.kafka import new_producer, running
@@ -43,9 +44,11 @@ class LateClock(SystemClock):
 class Status:
     """Reader and pages in this process."""
 
-    def __init__(self, bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000) -> None:
+    def __init__(
+        self, bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000, board: Board | None = None
+    ) -> None:
         self.clock = LateClock()
-        self.board = Board()
+        self.board = board or Board()
         settings = StatusSettings(bootstrap=bootstrap, topic_prefix=prefix, state_dir=str(state_dir))
         self.ready_file = state_dir / "ready" / "status"
         self.reader = Reader(settings, self.clock, self.board, structlog.stdlib.get_logger(), log_tail=log_tail)
@@ -70,9 +73,11 @@ class Status:
 
 
 @asynccontextmanager
-async def status(bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000) -> AsyncIterator[Status]:
+async def status(
+    bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000, board: Board | None = None
+) -> AsyncIterator[Status]:
     """Run it; a reader that failed fails the test."""
-    made = Status(bootstrap, prefix, state_dir, log_tail=log_tail)
+    made = Status(bootstrap, prefix, state_dir, log_tail=log_tail, board=board)
     reading = asyncio.create_task(made.reader.run())
     try:
         async with made.client:
@@ -89,7 +94,8 @@ async def write(bootstrap: str, prefix: str, records: Iterable[Record], *, commi
     async with running(producer):
         await producer.begin_transaction()
         for topic, key, value in records:
-            await producer.send_and_wait(prefix + topic, value, key=key, partition=0)
+            await producer.send(prefix + topic, value, key=key, partition=0)
+        await producer.flush()
         await (producer.commit_transaction() if commit else producer.abort_transaction())
 
 
@@ -129,6 +135,35 @@ async def test_what_a_fold_wrote_is_served_and_followed(broker_bootstrap: str, t
         ready_now = await made.json("/readyz")
         assert (ready_now["table_agrees"], ready_now["servers"]) == (True, 1)
         assert ready_now["lag"] == dict.fromkeys((t.ENFORCER_STATE, t.DECISIONS, t.EDGE_REPORTS, t.LOG), 0)
+
+
+class WatchedBoard(Board):
+    """Notes how many servers each view holds when it is put on show."""
+
+    def __init__(self) -> None:
+        self.shown: list[int] = []
+        super().__init__()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Note views."""
+        if isinstance(value, View):
+            self.shown.append(len(value.servers))
+        super().__setattr__(name, value)
+
+
+async def test_a_view_is_shown_only_when_it_is_whole(broker_bootstrap: str, topics: str, tmp_path: Path) -> None:
+    """More records than one fetch brings: no half-read list is ever on show."""
+    world = world_now()
+    one = encode_server(world.fold.servers[SERVER])
+    many: list[Record] = [
+        (t.ENFORCER_STATE, name.encode(), one.replace(SERVER.encode(), name.encode()))
+        for name in (f"ex{number}.example@192.0.2.7" for number in range(5000))
+    ]
+    await write(broker_bootstrap, topics, [*many, *records_of(world)])
+    board = WatchedBoard()
+    async with status(broker_bootstrap, topics, tmp_path, board=board) as made:
+        await made.shows_seq(world.fold.law.seq)
+    assert board.shown == [5001]
 
 
 async def test_what_was_taken_back_is_not_shown(broker_bootstrap: str, topics: str, tmp_path: Path) -> None:

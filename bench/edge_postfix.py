@@ -1,0 +1,184 @@
+"""
+The edge behind a real Postfix.
+
+One Postfix with one `smtpd` service for each milter, all on Unix sockets, all running at once; Postfix's own
+`smtp-source -s 8` sends mails of about 3 kB with the headers of an Exchange, a new connection for each, and Postfix throws
+them away behind its queue. The edge has a table of 100,000 servers from its cold-start file, in which the sender has a
+case at day 0, and no Kafka. The null milters hear the same, answer at the same place and decide nothing; rspamd looks up
+the name of HELO in a map of 100,000 names and does nothing else. Each round goes through all of them in turn, and a ratio
+is that of one round: messages a second with the milter to messages a second without. Below 1.05 a difference is noise.
+Times of a mail are those of one session that sends one mail after another, from MAIL to the last reply.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+from bench import machine, peers
+from bench.peers import MissingError, Peer
+from bench.stack import BenchError
+from bench.table import Row, Tell, not_run, rounds, single
+from bench.world import SERVERS, exchange_lines, name_of
+from shared.messaging.probe import free_port
+from tests.support.postfix import Postfix, SmtpClient, postfix, why_not_here
+
+_HOST, _DOMAIN = "127.0.0.12", "neu.example"
+_SESSIONS, _MESSAGES, _ROUNDS = 8, 1_500, 9
+_ONE_BY_ONE = 400
+_WARM_UP = 200
+_SEND_S = 120.0
+_BODY_BYTES = 1_500
+_OURS, _NONE, _RSPAMD = "our edge", "no milter", "rspamd with a map"
+_TARGETS = {_OURS: 0.75}
+
+_PEERS: Mapping[str, Peer] = {
+    _OURS: peers.edge,
+    "null milter in C (libmilter)": peers.null_in_c,
+    "null milter in pymilter": peers.pymilter,
+    "null milter in purepythonmilter": peers.purepythonmilter,
+    _RSPAMD: peers.rspamd,
+}
+
+
+def measure(tell: Tell, *, quick: bool) -> list[Row]:
+    """The rows of this benchmark."""
+    reason = why_not_here()
+    if reason:
+        return [not_run("messages a second through Postfix", reason, "at least 0.75 of no milter")]
+    messages, rounds_wanted = (200, 2) if quick else (_MESSAGES, _ROUNDS)
+    missing: list[Row] = []
+    with postfix(_HOST, free_port(), _DOMAIN, **_parameters()) as instance, ExitStack() as running:
+        ports = {_NONE: instance.port} | dict(_started(instance, running, missing, tell, SERVERS // 10 if quick else SERVERS))
+        mail = instance.directory / "message"
+        mail.write_text(message())
+        for name, port in ports.items():
+            tell(f"warming up: {name}")
+            _send(port, mail, _WARM_UP)
+        rates: dict[str, list[float]] = {name: [] for name in ports}
+        for number in range(rounds_wanted):
+            tell(f"round {number + 1} of {rounds_wanted}")
+            for name in _turned(list(ports), number):
+                rates[name].append(_send(ports[name], mail, messages))
+        tell("one by one")
+        times_ms = {name: _one_by_one_ms(instance, ports[name], _ONE_BY_ONE // (10 if quick else 1)) for name in (_NONE, _OURS)}
+    return [*_rows(rates), *missing, *(row for name, times in times_ms.items() for row in _times(name, times))]
+
+
+def _parameters() -> dict[str, str]:
+    return {
+        "virtual_transport": "discard:",
+        "in_flow_delay": "0",  # no brake on the sender: the queue is emptied by `discard`
+        "smtpd_client_connection_count_limit": "0",
+        "smtpd_client_connection_rate_limit": "0",
+    }
+
+
+def message() -> str:
+    """A mail as an Exchange hands it over."""
+    received = "".join(f"Received: {line}\n" for line in exchange_lines(name_of(0)))
+    headers = (
+        "From: Anna Alt <anna@bench.example>\nTo: Bert Neu <bert@neu.example>\nSubject: figures of the week\n"
+        "Thread-Topic: figures of the week\nThread-Index: AdpVbQ5p0Qk2m8yTRqG7h3kq1x9YkA==\n"
+        "Date: Tue, 24 Nov 2026 11:59:00 +0000\nMessage-ID: <4d1f0c2b7a9e4f8d@ex000000.bench.example>\n"
+        "Accept-Language: de-DE, en-US\nContent-Language: de-DE\nX-MS-Has-Attach:\nX-MS-TNEF-Correlator:\n"
+        "x-originating-ip: [10.0.0.77]\nX-MS-Exchange-Organization-AuthSource: ex000000.bench.example\n"
+        'Content-Type: text/plain; charset="us-ascii"\nContent-Transfer-Encoding: 7bit\nMIME-Version: 1.0\n'
+    )
+    line = "The quick brown fox jumps over the lazy dog, and back again.\n"
+    return f"{received}{headers}\n{line * (_BODY_BYTES // len(line))}"
+
+
+def _started(instance: Postfix, running: ExitStack, missing: list[Row], tell: Tell, servers: int) -> Iterator[tuple[str, int]]:
+    """Name and port of each milter that can be had; the others go to *missing*."""
+    instance.run("postconf", "-M", "-e", "discard/unix=discard unix - - n - - discard")
+    for number, (name, peer) in enumerate(_PEERS.items()):
+        tell(f"starting {name}")
+        directory = instance.directory / f"peer{number}"
+        directory.mkdir(mode=0o755)
+        try:
+            version = running.enter_context(peer(directory, servers))
+        except MissingError as error:
+            missing.append(not_run(f"{name}, ratio to no milter", str(error)))
+            continue
+        yield f"{name} {version}".strip(), _listen(instance, directory, number)
+    instance.reload()
+
+
+def _listen(instance: Postfix, directory: Path, number: int) -> int:
+    """One more `smtpd` with this milter. It refuses when the milter fails: one that does not work must not look fast."""
+    port = free_port()
+    instance.run("postconf", "-e", f"bench_{number} = {{ unix:{peers.socket_in(directory)}, default_action=tempfail }}")
+    service = f"{_HOST}:{port} inet n - n - - smtpd -o smtpd_milters=$bench_{number}"
+    instance.run("postconf", "-M", "-e", f"{_HOST}:{port}/inet={service}")
+    return port
+
+
+def _turned(names: list[str], number: int) -> list[str]:
+    """Another one begins each round, so that none has always the same one before it."""
+    start = number % len(names)
+    return names[start:] + names[:start]
+
+
+def _send(port: int, mail: Path, messages: int) -> float:
+    """Messages a second; raises BenchError if one was refused."""
+    command = ["smtp-source", "-s", str(_SESSIONS), "-m", str(messages), "-F", str(mail), "-M", name_of(0)]
+    command += ["-f", "anna@bench.example", "-t", f"bert@{_DOMAIN}", f"{_HOST}:{port}"]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SEND_S, check=False)
+    if done.returncode:
+        raise BenchError(f"{' '.join(command)}: {done.stderr}")
+    return messages / (time.perf_counter() - began)
+
+
+def _rows(rates: Mapping[str, list[float]]) -> list[Row]:
+    ratios = {name: [own / none for own, none in zip(values, rates[_NONE], strict=True)] for name, values in rates.items()}
+    rows = [rounds(f"{name}, messages a second", values) for name, values in rates.items()]
+    for name, values in ratios.items():
+        if name != _NONE:
+            least = _TARGETS.get(name)
+            target = f"at least {least}" if least else ""
+            rows.append(rounds(f"{name}, ratio to no milter", values, 2, target=target, reached=median(values) >= least if least else None))
+    return [*rows, *(_against(name, rates) for name in rates if name not in {_NONE, _OURS})]
+
+
+def _against(peer: str, rates: Mapping[str, list[float]]) -> Row:
+    """Our edge against *peer*, round by round."""
+    values = [ours / theirs for ours, theirs in zip(rates[_OURS], rates[peer], strict=True)]
+    what = f"our edge against {peer}, ratio"
+    least = 1.10 if peer.startswith(_RSPAMD) else 1.0
+    if "in C" in peer:
+        return rounds(what, values, 2)
+    target = "at least 1.10" if least > 1 else "ahead"
+    return rounds(what, values, 2, target=target, reached=median(values) >= least)
+
+
+@contextmanager
+def _session(instance: Postfix, port: int) -> Iterator[SmtpClient]:
+    with SmtpClient(Postfix(instance.directory, _HOST, port, _DOMAIN)) as client:
+        client.must(f"EHLO {name_of(0)}", "250")
+        yield client
+
+
+def _one_by_one_ms(instance: Postfix, port: int, messages: int) -> list[float]:
+    """Milliseconds of each mail, sorted; the first tenth, which warms up, left out."""
+    content, found = message(), []
+    with _session(instance, port) as client:
+        for _ in range(messages):
+            began = time.perf_counter()
+            reply = client.send(content, "anna@bench.example", (f"bert@{_DOMAIN}",))
+            found.append((time.perf_counter() - began) * 1000)
+            if not reply.startswith("250"):
+                raise BenchError(f"a mail was not taken: {reply}")
+    return sorted(found[messages // 10 :])
+
+
+def _times(name: str, times: list[float]) -> list[Row]:
+    version = machine.postfix_version()
+    p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
+    return [
+        single(f"{name}, one mail, p50, ms", p50, 1, note=f"{len(times)} mails, Postfix {version}"),
+        single(f"{name}, one mail, p99, ms", p99, 1),
+    ]

@@ -1,0 +1,151 @@
+"""
+From evidence at one edge to the decision at another.
+
+Detector and enforcer run as processes of their own, with the settings that ship (heartbeats and marks every 5 s). One
+edge's publisher is handed mails of servers that have patched, so each of them lifts a case; another edge's follower reads
+`decisions`. A time counts from the instant at which the mail should have come by the even rhythm, not from when it was
+sent, to the instant at which the other edge holds the new decision. The first seconds, in which caches fill, do not count.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import structlog
+
+from bench.fresh import fresh
+from bench.seeded import seed
+from bench.stack import PREFIX, BenchError, Place, place, service
+from bench.table import Row, Tell, not_run, single
+from bench.world import CONNECTOR, PATCHED, facts_of, name_of
+from services.edge.core import EvidenceKey
+from services.edge.follower import DecisionSink, follow
+from services.edge.novelty import Novelty
+from services.edge.publisher import Publisher
+from shared.domain.records import EdgeReport, MailEvidence
+from shared.messaging import topics as t
+from shared.messaging.decisions import DecisionTable
+from shared.messaging.kafka import Record
+from shared.runtime.clock import SystemClock
+
+_PER_S, _FOR_S, _WARM_S = 200, 20, 3
+_LAST_S = 30.0
+_HEARTBEAT_S = 5.0
+_P50_MS, _P99_MS = 50, 300
+
+
+def measure(tell: Tell, *, quick: bool) -> list[Row]:
+    """The rows of this benchmark."""
+    seconds = _WARM_S + (5 if quick else _FOR_S)
+    with place() as where:
+        tell(f"writing the state of {_PER_S * seconds:,} servers")
+        fresh(_seed, where, _PER_S * seconds)
+        with service("enforcer", where) as enforcer, service("detector", where) as detector:
+            enforcer.wait_ready()
+            detector.wait_ready()
+            tell(f"{_PER_S} messages a second for {seconds} s")
+            late_ms = sorted(fresh(_follow_cures, where, seconds))
+    p50, p99 = _share(late_ms, 0.50), _share(late_ms, 0.99)
+    what = f"{_PER_S} messages a second"
+    return [
+        single(f"{what}, p50, ms", p50, target=f"at most {_P50_MS} at 500 a second", reached=p50 <= _P50_MS),
+        single(f"{what}, p99, ms", p99, target=f"at most {_P99_MS} at 500 a second", reached=p99 <= _P99_MS),
+        single(f"{what}, worst, ms", late_ms[-1], note=f"of {len(late_ms):,} messages"),
+        not_run("500 messages a second, p50 and p99, ms", "the rate above is what two cores carry beside the broker and the benchmark"),
+    ]
+
+
+def _share(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def _seed(where: Place, servers: int) -> datetime:
+    return asyncio.run(seed(where, servers))
+
+
+class _Watched(DecisionSink):
+    """An edge's table that notes when a case was lifted. lifted: server and real time."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock(), Counter())
+        self.lifted: dict[str, float] = {}
+
+    def take(self, record: Record) -> None:
+        """As an edge does."""
+        super().take(record)
+        if self.source == "kafka" and record.value and b'"cases":[]' in record.value:
+            self.lifted.setdefault(record.key.decode(), time.monotonic())
+
+
+def _follow_cures(where: Place, seconds: int) -> list[float]:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    return asyncio.run(_late_ms(where, seconds))
+
+
+async def _late_ms(where: Place, seconds: int) -> list[float]:
+    """Milliseconds of each message behind the first ones."""
+    sink, publisher = _Watched(), _publisher(where)
+    tasks = [
+        asyncio.create_task(follow(where.bootstrap, f"{PREFIX}{t.DECISIONS}", sink)),
+        asyncio.create_task(publisher.run()),
+    ]
+    try:
+        await asyncio.wait_for(sink.settled.wait(), _LAST_S)
+        intended = await _offer(publisher, _PER_S * seconds)
+        deadline = time.monotonic() + _LAST_S
+        while len(sink.lifted) < len(intended) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    missing = intended.keys() - sink.lifted.keys()
+    if missing:
+        raise BenchError(f"{len(missing)} of {len(intended)} cures did not arrive within {_LAST_S:.0f} s")
+    counted = list(intended.items())[_PER_S * _WARM_S :]
+    return [(sink.lifted[server] - when) * 1000 for server, when in counted]
+
+
+def _publisher(where: Place) -> Publisher:
+    """The sending edge's own publisher, with its marks."""
+    return Publisher(
+        where.bootstrap,
+        PREFIX,
+        SystemClock(),
+        Novelty(),
+        Counter(),
+        edge="mx1",
+        heartbeat_s=_HEARTBEAT_S,
+        report=_report,
+        may_mark=lambda: True,
+    )
+
+
+def _report() -> EdgeReport:
+    now = datetime.now(UTC)
+    return EdgeReport(
+        edge="mx1",
+        at=now,
+        started_at=now,
+        version="bench",
+        counts={},
+        table_count=0,
+        table_digest=DecisionTable().digest,
+        heartbeat_seq=0,
+        observing="",
+    )
+
+
+async def _offer(publisher: Publisher, count: int) -> dict[str, float]:
+    """Hand over *count* mails in an even rhythm; server and intended real time of each."""
+    intended: dict[str, float] = {}
+    began = time.monotonic() + 0.5
+    for number in range(count):
+        when = began + number / _PER_S
+        await asyncio.sleep(max(0.0, when - time.monotonic()))
+        facts = facts_of(number, datetime.now(UTC), PATCHED)
+        key = EvidenceKey(facts.peer, facts.name, "", None, None, by_helo=True, by_dns=False, tls_name="")
+        publisher.offer_evidence(key, MailEvidence(facts=facts))
+        intended[f"{name_of(number)}@{CONNECTOR}"] = when
+    return intended
