@@ -1,0 +1,29 @@
+"""What we change in the client library, so that a newer version of it cannot silently undo it."""
+
+import asyncio
+
+import aiokafka.client
+import pytest
+
+from shared.messaging import kafka
+
+
+@pytest.mark.parametrize("client", ["consumer", "producer"])
+async def test_clients_pause_after_a_metadata_update_that_failed(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a broker a client asks ten times a second, not ten thousand times."""
+    pauses: list[float] = []
+    slept = asyncio.Event()
+
+    async def no_pause(seconds: float) -> None:
+        pauses.append(seconds)
+        slept.set()
+
+    async def fails(*_: object) -> bool:
+        return False
+
+    made = kafka.new_reader("127.0.0.1:1") if client == "consumer" else kafka.new_producer("127.0.0.1:1")
+    monkeypatch.setattr(asyncio, "sleep", no_pause)
+    monkeypatch.setattr(aiokafka.client.AIOKafkaClient.__mro__[1], "_metadata_update", fails)
+    inner = made._client if client == "consumer" else made.client
+    assert await inner._metadata_update(None, []) is False
+    assert pauses == [kafka._METADATA_RETRY_S]
