@@ -59,6 +59,9 @@ walls: setup ## import-linter: services meet only in topics, the core is pure
 
 ci: lint type walls test ## What .ci/run calls
 
+bench: setup ## Run the benchmarks and write docs/benchmarks.md
+	@$(BIN)/python -m bench.run $(BENCH_ARGS)
+
 up: setup ## One box: broker and all services, until Ctrl-C
 	@$(BIN)/patchgate up
 

@@ -51,7 +51,9 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
     messages, rounds_wanted = (200, 2) if quick else (_MESSAGES, _ROUNDS)
     missing: list[Row] = []
     with postfix(_HOST, free_port(), _DOMAIN, **_parameters()) as instance, ExitStack() as running:
-        ports = {_NONE: instance.port} | dict(_started(instance, running, missing, tell, SERVERS // 10 if quick else SERVERS))
+        ports = {_NONE: instance.port} | dict(
+            _started(instance, running, missing, tell, SERVERS // 10 if quick else SERVERS)
+        )
         mail = instance.directory / "message"
         mail.write_text(message())
         for name, port in ports.items():
@@ -63,7 +65,9 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
             for name in _turned(list(ports), number):
                 rates[name].append(_send(ports[name], mail, messages))
         tell("one by one")
-        times_ms = {name: _one_by_one_ms(instance, ports[name], _ONE_BY_ONE // (10 if quick else 1)) for name in (_NONE, _OURS)}
+        times_ms = {
+            name: _one_by_one_ms(instance, ports[name], _ONE_BY_ONE // (10 if quick else 1)) for name in (_NONE, _OURS)
+        }
     return [*_rows(rates), *missing, *(row for name, times in times_ms.items() for row in _times(name, times))]
 
 
@@ -91,7 +95,9 @@ def message() -> str:
     return f"{received}{headers}\n{line * (_BODY_BYTES // len(line))}"
 
 
-def _started(instance: Postfix, running: ExitStack, missing: list[Row], tell: Tell, servers: int) -> Iterator[tuple[str, int]]:
+def _started(
+    instance: Postfix, running: ExitStack, missing: list[Row], tell: Tell, servers: int
+) -> Iterator[tuple[str, int]]:
     """Name and port of each milter that can be had; the others go to *missing*."""
     instance.run("postconf", "-M", "-e", "discard/unix=discard unix - - n - - discard")
     for number, (name, peer) in enumerate(_PEERS.items()):
@@ -134,13 +140,23 @@ def _send(port: int, mail: Path, messages: int) -> float:
 
 
 def _rows(rates: Mapping[str, list[float]]) -> list[Row]:
-    ratios = {name: [own / none for own, none in zip(values, rates[_NONE], strict=True)] for name, values in rates.items()}
+    ratios = {
+        name: [own / none for own, none in zip(values, rates[_NONE], strict=True)] for name, values in rates.items()
+    }
     rows = [rounds(f"{name}, messages a second", values) for name, values in rates.items()]
     for name, values in ratios.items():
         if name != _NONE:
             least = _TARGETS.get(name)
             target = f"at least {least}" if least else ""
-            rows.append(rounds(f"{name}, ratio to no milter", values, 2, target=target, reached=median(values) >= least if least else None))
+            rows.append(
+                rounds(
+                    f"{name}, ratio to no milter",
+                    values,
+                    2,
+                    target=target,
+                    reached=median(values) >= least if least else None,
+                )
+            )
     return [*rows, *(_against(name, rates) for name in rates if name not in {_NONE, _OURS})]
 
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from statistics import median
 from typing import NamedTuple
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.fresh import fresh
@@ -27,8 +28,6 @@ from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
 from shared.messaging.kafka import new_reader, running
-
-import msgspec
 
 _NEWS, _NO_NEWS = 30_000, 90_000
 _TARGET_NEWS, _TARGET_NO_NEWS, _TARGET_RESTART_S = 15_000, 100_000, 5.0
@@ -78,7 +77,12 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
 
 def _rates(kind: str, run: Run, target: float) -> list[Row]:
     return [
-        single(f"{kind}, committed sightings a second", run.per_s, target=f"at least {target:,.0f}", reached=run.per_s >= target),
+        single(
+            f"{kind}, committed sightings a second",
+            run.per_s,
+            target=f"at least {target:,.0f}",
+            reached=run.per_s >= target,
+        ),
         single(f"{kind}, sightings a CPU second of the enforcer", run.per_cpu_s),
         single(f"{kind}, sightings a commit", run.sightings_a_turn),
     ]
@@ -148,15 +152,15 @@ async def _positions(where: Place) -> list[tuple[int, float]]:
     """Of each commit: how far `sightings` was read, and when, in seconds."""
     partition = TopicPartition(PREFIX + t.ENFORCER_STATE, 0)
     reader = new_reader(where.bootstrap)
-    found = []
+    found: list[tuple[int, float]] = []
     async with running(reader):
         reader.assign([partition])
         await reader.seek_to_beginning(partition)
         end = (await reader.end_offsets([partition]))[partition]
         while await reader.position(partition) < end:
-            for record in (await reader.getmany(partition, timeout_ms=1000)).get(partition, []):
-                if record.key == t.KEY_POSITION:
-                    found.append((_offset(record.value), record.timestamp / 1000))
+            records = (await reader.getmany(partition, timeout_ms=1000)).get(partition, [])
+            positions = [record for record in records if record.key == t.KEY_POSITION]
+            found += [(_offset(record.value), record.timestamp / 1000) for record in positions]
     return found
 
 

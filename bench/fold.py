@@ -3,8 +3,8 @@ The law without Kafka.
 
 Sightings through the fold on one core, decoded from their bytes before the clock starts unless it says otherwise, each
 with the tick before it as in the enforcer. News: three sightings of each server in three hours, the last of which opens
-a case. No news: the same again. Memory is what a new process grows by while it decodes and folds all of that; a million
-servers are ten times that, not measured.
+a case. No news: the same again. Memory is what a new process grows by while it decodes and folds all of that; the
+figures for a million servers are reckoned from it, not measured.
 """
 
 import time
@@ -14,7 +14,7 @@ from statistics import median
 from bench.fresh import fresh
 from bench.machine import resident_bytes
 from bench.table import Row, Tell, rounds, single
-from bench.world import SERVERS, opening, policy, sighting_of
+from bench.world import PATCHED, SERVERS, opening, policy, sighting_of
 from shared.domain.fold import Fold
 from shared.domain.records import Origin, Sighting
 from shared.domain.state import decision_of
@@ -23,7 +23,6 @@ from shared.messaging.topics import SIGHTINGS
 
 _ROUNDS = 5
 _MILLION = 1_000_000
-_MEMORY_TARGET = "1 million servers in under 1 GB"
 
 
 def measure(tell: Tell, *, quick: bool) -> list[Row]:
@@ -38,6 +37,7 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         decoding.append(one_decoding)
     tell(f"memory with {many:,} servers")
     grown, on_log, in_decisions = fresh(_sizes, many)
+    once, once_on_log = fresh(_sizes_seen_once, many)
     a_million = grown / many * _MILLION
     repeat_whole = 1 / (1 / median(repeats) + 1 / median(decoding))
     return [
@@ -46,9 +46,25 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         rounds("decoding a sighting, a second", decoding),
         single("no news with decoding, a second", repeat_whole, note="by the two medians"),
         single("memory, bytes a server with a case", grown / many, note=f"{many:,} servers"),
-        single("memory for a million servers, GB", a_million / 1e9, 2, note="ten times the above", target=_MEMORY_TARGET, reached=a_million < 1e9),
-        single("log, bytes a server", on_log / many, note="its three sightings, its case, its first notice"),
-        single("decisions, bytes a server", in_decisions / many, note="value without key"),
+        single(
+            "memory for a million such servers, GB",
+            a_million / 1e9,
+            2,
+            note=f"from {many:,}",
+            target="under 1",
+            reached=a_million < 1e9,
+        ),
+        single("memory, bytes a server seen once and patched", once / many, note=f"{many:,} servers"),
+        single("memory for a million such servers, GB", once / many / 1e3, 2, note=f"from {many:,}"),
+        single(
+            "log, bytes a server with a case", on_log / many, note="its three sightings, its case, its first notice"
+        ),
+        single("log, bytes a server seen once", once_on_log / many),
+        single(
+            "decisions, bytes a server with a case",
+            in_decisions / many,
+            note="value without key; a server without a case has none",
+        ),
     ]
 
 
@@ -61,11 +77,20 @@ def _began(at: datetime) -> Fold:
 def _rates(servers: int) -> tuple[float, float, float]:
     at = datetime.now(UTC)
     fold = _began(at)
-    stored = [encode(one) for back in (2, 1, 0) for number in range(servers) for one in (sighting_of(number, at - timedelta(hours=back)),)]
+    stored = [
+        encode(one)
+        for back in (2, 1, 0)
+        for number in range(servers)
+        for one in (sighting_of(number, at - timedelta(hours=back)),)
+    ]
     began = time.perf_counter()
     sightings: list[Sighting] = [decode(SIGHTINGS, value) for value in stored]
     decoding = time.perf_counter() - began
-    return len(stored) / _take_s(fold, sightings, at), len(stored) / _take_s(fold, sightings, at), len(stored) / decoding
+    return (
+        len(stored) / _take_s(fold, sightings, at),
+        len(stored) / _take_s(fold, sightings, at),
+        len(stored) / decoding,
+    )
 
 
 def _take_s(fold: Fold, sightings: list[Sighting], at: datetime) -> float:
@@ -94,3 +119,17 @@ def _sizes(servers: int) -> tuple[int, int, int]:
     grown = resident_bytes() - before
     in_decisions = sum(len(encode(one)) for server in fold.servers.values() if (one := decision_of(server)))
     return grown, on_log, in_decisions
+
+
+def _sizes_seen_once(servers: int) -> tuple[int, int]:
+    """Bytes in memory and on the log of servers that are patched, and have no case."""
+    at = datetime.now(UTC)
+    fold = _began(at)
+    on_log = 0
+    cause = Origin(topic="sightings", partition=0, offset=0)
+    _ = sighting_of(0, at, PATCHED)
+    before = resident_bytes()
+    for number in range(servers):
+        written = fold.take(decode(SIGHTINGS, encode(sighting_of(number, at, PATCHED))), cause, at=at)
+        on_log += sum(len(stored) for _, stored in written)
+    return resident_bytes() - before, on_log

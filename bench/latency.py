@@ -5,11 +5,13 @@ Detector and enforcer run as processes of their own, with the settings that ship
 edge's publisher is handed mails of servers that have patched, so each of them lifts a case; another edge's follower reads
 `decisions`. A time counts from the instant at which the mail should have come by the even rhythm, not from when it was
 sent, to the instant at which the other edge holds the new decision. The first seconds, in which caches fill, do not count.
+Both edges and the rhythm share one process, and all of it shares the cores with the broker.
 """
 
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -17,7 +19,7 @@ import structlog
 from bench.fresh import fresh
 from bench.seeded import seed
 from bench.stack import PREFIX, BenchError, Place, place, service
-from bench.table import Row, Tell, not_run, single
+from bench.table import Row, Tell, single
 from bench.world import CONNECTOR, PATCHED, facts_of, name_of
 from services.edge.core import EvidenceKey
 from services.edge.follower import DecisionSink, follow
@@ -29,7 +31,8 @@ from shared.messaging.decisions import DecisionTable
 from shared.messaging.kafka import Record
 from shared.runtime.clock import SystemClock
 
-_PER_S, _FOR_S, _WARM_S = 200, 20, 3
+_RATES = (200, 500)  # messages a second, one after another
+_FOR_S, _WARM_S = 20, 3
 _LAST_S = 30.0
 _HEARTBEAT_S = 5.0
 _P50_MS, _P99_MS = 50, 300
@@ -38,21 +41,39 @@ _P50_MS, _P99_MS = 50, 300
 def measure(tell: Tell, *, quick: bool) -> list[Row]:
     """The rows of this benchmark."""
     seconds = _WARM_S + (5 if quick else _FOR_S)
+    servers = sum(_RATES) * seconds
+    rows: list[Row] = []
     with place() as where:
-        tell(f"writing the state of {_PER_S * seconds:,} servers")
-        fresh(_seed, where, _PER_S * seconds)
+        tell(f"writing the state of {servers:,} servers")
+        fresh(_seed, where, servers)
         with service("enforcer", where) as enforcer, service("detector", where) as detector:
             enforcer.wait_ready()
             detector.wait_ready()
-            tell(f"{_PER_S} messages a second for {seconds} s")
-            late_ms = sorted(fresh(_follow_cures, where, seconds))
+            first = 0
+            for per_s in _RATES:
+                tell(f"{per_s} messages a second for {seconds} s")
+                rows += _rows(per_s, sorted(fresh(_follow_cures, where, first, per_s, seconds)))
+                first += per_s * seconds
+    return rows
+
+
+def _rows(per_s: int, late_ms: list[float]) -> list[Row]:
     p50, p99 = _share(late_ms, 0.50), _share(late_ms, 0.99)
-    what = f"{_PER_S} messages a second"
+    what, asked = f"{per_s} messages a second", per_s == max(_RATES)
     return [
-        single(f"{what}, p50, ms", p50, target=f"at most {_P50_MS} at 500 a second", reached=p50 <= _P50_MS),
-        single(f"{what}, p99, ms", p99, target=f"at most {_P99_MS} at 500 a second", reached=p99 <= _P99_MS),
+        single(
+            f"{what}, p50, ms",
+            p50,
+            target=f"at most {_P50_MS}" if asked else "",
+            reached=p50 <= _P50_MS if asked else None,
+        ),
+        single(
+            f"{what}, p99, ms",
+            p99,
+            target=f"at most {_P99_MS}" if asked else "",
+            reached=p99 <= _P99_MS if asked else None,
+        ),
         single(f"{what}, worst, ms", late_ms[-1], note=f"of {len(late_ms):,} messages"),
-        not_run("500 messages a second, p50 and p99, ms", "the rate above is what two cores carry beside the broker and the benchmark"),
     ]
 
 
@@ -70,20 +91,29 @@ class _Watched(DecisionSink):
     def __init__(self) -> None:
         super().__init__(SystemClock(), Counter())
         self.lifted: dict[str, float] = {}
+        self._more = asyncio.Event()
+
+    async def has_lifted(self, servers: int) -> None:
+        """Wait until so many cases are lifted, or nothing more came for a while."""
+        with suppress(TimeoutError):
+            while len(self.lifted) < servers:
+                self._more.clear()
+                await asyncio.wait_for(self._more.wait(), _LAST_S)
 
     def take(self, record: Record) -> None:
         """As an edge does."""
         super().take(record)
         if self.source == "kafka" and record.value and b'"cases":[]' in record.value:
             self.lifted.setdefault(record.key.decode(), time.monotonic())
+            self._more.set()
 
 
-def _follow_cures(where: Place, seconds: int) -> list[float]:
+def _follow_cures(where: Place, first: int, per_s: int, seconds: int) -> list[float]:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    return asyncio.run(_late_ms(where, seconds))
+    return asyncio.run(_late_ms(where, first, per_s, seconds))
 
 
-async def _late_ms(where: Place, seconds: int) -> list[float]:
+async def _late_ms(where: Place, first: int, per_s: int, seconds: int) -> list[float]:
     """Milliseconds of each message behind the first ones."""
     sink, publisher = _Watched(), _publisher(where)
     tasks = [
@@ -92,18 +122,16 @@ async def _late_ms(where: Place, seconds: int) -> list[float]:
     ]
     try:
         await asyncio.wait_for(sink.settled.wait(), _LAST_S)
-        intended = await _offer(publisher, _PER_S * seconds)
-        deadline = time.monotonic() + _LAST_S
-        while len(sink.lifted) < len(intended) and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+        intended = await _offer(publisher, range(first, first + per_s * seconds), per_s)
+        await sink.has_lifted(len(intended))
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
     missing = intended.keys() - sink.lifted.keys()
     if missing:
-        raise BenchError(f"{len(missing)} of {len(intended)} cures did not arrive within {_LAST_S:.0f} s")
-    counted = list(intended.items())[_PER_S * _WARM_S :]
+        raise BenchError(f"{len(missing)} of {len(intended)} cures did not arrive; nothing came for {_LAST_S:.0f} s")
+    counted = list(intended.items())[per_s * _WARM_S :]
     return [(sink.lifted[server] - when) * 1000 for server, when in counted]
 
 
@@ -137,12 +165,12 @@ def _report() -> EdgeReport:
     )
 
 
-async def _offer(publisher: Publisher, count: int) -> dict[str, float]:
-    """Hand over *count* mails in an even rhythm; server and intended real time of each."""
+async def _offer(publisher: Publisher, numbers: range, per_s: int) -> dict[str, float]:
+    """Hand over a mail of each server in an even rhythm; server and intended real time of each."""
     intended: dict[str, float] = {}
     began = time.monotonic() + 0.5
-    for number in range(count):
-        when = began + number / _PER_S
+    for place_in_line, number in enumerate(numbers):
+        when = began + place_in_line / per_s
         await asyncio.sleep(max(0.0, when - time.monotonic()))
         facts = facts_of(number, datetime.now(UTC), PATCHED)
         key = EvidenceKey(facts.peer, facts.name, "", None, None, by_helo=True, by_dns=False, tls_name="")

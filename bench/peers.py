@@ -89,7 +89,9 @@ def pymilter(directory: Path, servers: int) -> Iterator[str]:
     """The least milter with pymilter."""
     del servers
     version = _installed("pymilter", "needs a C compiler and libmilter-dev")
-    with _running([str(VENV / "bin" / "python"), str(_HERE / "peer_pymilter.py"), str(socket_in(directory))], directory):
+    with _running(
+        [str(VENV / "bin" / "python"), str(_HERE / "peer_pymilter.py"), str(socket_in(directory))], directory
+    ):
         yield version
 
 
@@ -98,7 +100,9 @@ def purepythonmilter(directory: Path, servers: int) -> Iterator[str]:
     """The least milter with purepythonmilter."""
     del servers
     version = _installed("purepythonmilter", "needs a package index")
-    with _running([str(VENV / "bin" / "python"), str(_HERE / "peer_purepython.py"), str(socket_in(directory))], directory):
+    with _running(
+        [str(VENV / "bin" / "python"), str(_HERE / "peer_purepython.py"), str(socket_in(directory))], directory
+    ):
         yield version
 
 

@@ -56,15 +56,17 @@ def main() -> int:
     """Run what was asked for; the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark, and print its table")
-    parser.add_argument("--quick", action="store_true", help="see in a minute or two whether all of it runs; the figures say little")
+    parser.add_argument(
+        "--quick", action="store_true", help="see in a minute or two whether all of it runs; the figures say little"
+    )
     args = parser.parse_args()
     names = [args.only] if args.only else list(BENCHMARKS)
+    about = "\n".join(f"- {name}: {value}" for name, value in described())
     sections = [_run(name, quick=args.quick) for name in names]
     body = "\n".join(section.markdown() for section in sections)
     if args.only or args.quick:
         sys.stdout.write(f"\n{body}")
         return 0
-    about = "\n".join(f"- {name}: {value}" for name, value in described())
     took = f"- all in {sum(section.took_s for section in sections) / 60:.0f} minutes\n"
     PAGE.write_text(f"{_HEAD}\n{about}\n{took}\n{body}", encoding="utf-8")
     _tell("bench", f"wrote {PAGE.relative_to(PAGE.parents[1])}")

@@ -11,15 +11,14 @@ from shared.domain.records import Origin
 def folded(servers: int, at: datetime) -> tuple[Fold, bytes]:
     """*servers* with a case at day 0 each, and the newest record of the log."""
     fold = Fold(policy())
-    tip = fold.begin(at=at, version="bench")[-1][1]
+    written = fold.begin(at=at, version="bench")
     cause = Origin(topic="sightings", partition=0, offset=0)
     for number in range(servers):
         for sighting in opening(number, at):
-            for _, tip in [*fold.tick(at=at, blind=False), *fold.take(sighting, cause, at=at)]:
-                pass
-    for _, tip in fold.tick(at=at, blind=False):
-        pass
-    return fold, tip
+            written += [*fold.tick(at=at, blind=False), *fold.take(sighting, cause, at=at)]
+            del written[:-1]
+    written += fold.tick(at=at, blind=False)
+    return fold, written[-1][1]
 
 
 async def seed(where: Place, servers: int) -> datetime:

@@ -28,13 +28,17 @@ def not_run(what: str, why: str, target: str = "") -> Row:
     return Row(what=what, value="not run", spread=why, target=target)
 
 
-def rounds(what: str, values: Sequence[float], digits: int = 0, *, target: str = "", reached: bool | None = None) -> Row:
+def rounds(
+    what: str, values: Sequence[float], digits: int = 0, *, target: str = "", reached: bool | None = None
+) -> Row:
     """The row of a figure measured in rounds: median, and least to most."""
     spread = f"{_number(min(values), digits)} to {_number(max(values), digits)} in {len(values)} rounds"
     return Row(what=what, value=_number(median(values), digits), spread=spread, target=target, reached=reached)
 
 
-def single(what: str, value: float, digits: int = 0, *, note: str = "", target: str = "", reached: bool | None = None) -> Row:
+def single(
+    what: str, value: float, digits: int = 0, *, note: str = "", target: str = "", reached: bool | None = None
+) -> Row:
     """The row of a figure measured once."""
     return Row(what=what, value=_number(value, digits), spread=note, target=target, reached=reached)
 

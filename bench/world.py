@@ -24,7 +24,9 @@ _TLS = "(version=TLS1_2, cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)"
 def policy() -> Policy:
     """The shipped one, enforcing for one connector, so that names are not limited to 10,000 a day; it holds loopback for real mails."""
     shipped = parse_policy(shipped_policy_text())
-    branch = Connector(name=CONNECTOR, kind="on-premises", owner="it", ranges=("10.0.0.0/8", "127.0.0.0/8"), mode="enforce")
+    branch = Connector(
+        name=CONNECTOR, kind="on-premises", owner="it", ranges=("10.0.0.0/8", "127.0.0.0/8"), mode="enforce"
+    )
     return msgspec.structs.replace(shipped, mode="enforce", connectors=(*shipped.connectors, branch))
 
 

@@ -1,0 +1,1 @@
+"""`patchgate`: the one command, a thin shell over the rest."""

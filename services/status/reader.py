@@ -7,8 +7,7 @@ from idleness. What goes wrong leads back to 1 with back-off; the last view stay
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -72,7 +71,7 @@ class Reader:
             wait_s = min(2 * wait_s, _BACK_OFF_S[1])
 
     async def _read_anew(self) -> None:
-        async with _connected(self._settings.bootstrap) as consumer:
+        async with kafka.running(consumer := kafka.new_reader(self._settings.bootstrap)):
             partitions = [await self._partition(consumer, topic) for topic in TOPICS]
             ends = await self._seek(consumer, partitions)
             await self._follow(consumer, partitions, ends)
@@ -141,24 +140,6 @@ async def _answer(asked: Coroutine[None, None, dict[TopicPartition, int]]) -> di
         return await asyncio.wait_for(asked, _ANSWER_S)
     except TimeoutError as error:
         raise TransientError(f"the broker has not answered for {_ANSWER_S:.0f} s") from error
-
-
-@asynccontextmanager
-async def _connected(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A reader that is started, and stopped whatever happens."""
-    consumer = kafka.new_reader(bootstrap)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        # In a task of its own: where a fetch was waiting for a broker that is gone, `stop` ends with that fetch's
-        # CancelledError (aiokafka 647), which would end this task, too, and leaves its connections open.
-        stopping = asyncio.ensure_future(kafka.stop_bounded(consumer))
-        await asyncio.wait({stopping})
-        if stopping.cancelled():
-            await consumer._client.close()  # noqa: SLF001  (what `stop` would have done next)
-        else:
-            stopping.result()
 
 
 class _Probe:

@@ -1,21 +1,23 @@
 """
-`decide`: what follows from an input, or from an instant that has come. Pure, and nothing is read that the log lacks.
+`decide`: what follows from an input, or from H that lags. Pure, and nothing is read that the log lacks.
 
 Each rule is one function. The caller (`fold.py`) writes the events to the log in the order given, and evolves after each
-list; due things are written before the next input.
+list; what fell due (`schedule.py`) is written before the next input.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.evidence import Reading
 from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
-from shared.domain.records import AdoptPolicy, ReportNotice, Row, SetFreeze, Sighting
-from shared.domain.state import Case, Law, Server
+from shared.domain.records import AdoptPolicy, ReportNotice, SetFreeze, Sighting
+from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
+from shared.domain.state import Law, Server
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
@@ -35,161 +37,6 @@ class View(Protocol):
     naming: Naming
     servers: dict[str, Server]
     requests: dict[str, datetime]
-
-
-# --- the schedule of a case ----------------------------------------------------------------------------------------
-
-
-def plan_for(policy: Policy, day0: datetime, *, enforced: bool) -> e.Plan:
-    """The way of a case from *day0* (law time): in observe it stands at day 0; blocking rows wait for their grant."""
-    rows = tuple(
-        Row(
-            since=day0 + timedelta(days=stage.from_day),
-            stage=number,
-            throttle_minutes_per_hour=stage.throttle_minutes_per_hour,
-            block_minutes_per_hour=stage.block_minutes_per_hour,
-        )
-        for number, stage in enumerate(policy.stages, start=1)
-    )
-    if not enforced:
-        return e.Plan(rows=rows[:1])
-    granted = tuple(row for row in rows if not row.block_minutes_per_hour)
-    blocking = rows[len(granted) :]
-    return e.Plan(rows=granted, blocking=blocking, notices=_ladder(policy, granted, blocking))
-
-
-def _ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...]) -> tuple[e.PlannedNotice, ...]:
-    day0 = granted[0].since
-    planned = [e.PlannedNotice(kind="opening", since=day0, stage=1)]
-    for row in granted[1:2]:
-        before = max(day0, row.since - timedelta(days=policy.notices.before_throttling_days))
-        planned.append(e.PlannedNotice(kind="before-throttling", since=before, stage=row.stage))
-    planned += [e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in granted[1:]]
-    for row in blocking[:1]:
-        before = max(day0, row.since - timedelta(days=policy.notices.before_blocking_days))
-        planned.append(e.PlannedNotice(kind="before-blocking", since=before, stage=row.stage))
-    return tuple(sorted(planned, key=lambda notice: notice.since))
-
-
-# --- what falls due ------------------------------------------------------------------------------------------------
-
-
-def next_due(server: Server, policy: Policy) -> datetime | None:
-    """The law time at which something next falls due for *server*; None: nothing ever will by itself."""
-    instants = [instant for case in server.cases for instant in _dues(server, case, policy)]
-    return min(instants) if instants else None
-
-
-def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
-    """The first thing that is due for *server* at *instant* of law time: one case, one step."""
-    for case in server.cases:
-        if instant in _dues(server, case, policy):
-            return _fall_due(server, case, law, policy, instant)
-    return []
-
-
-def _dues(server: Server, case: Case, policy: Policy) -> Iterator[datetime]:
-    if case.ends_law is not None:
-        yield case.ends_law
-        return
-    if case.entered < len(case.rows):
-        yield case.rows[case.entered].since
-    if case.planned:
-        yield case.planned[0].since
-    grant = _grant_at(case, policy)
-    if grant is not None:
-        yield grant
-    if server.below_law is not None:
-        yield server.below_law + policy.expire_after
-
-
-def _grant_at(case: Case, policy: Policy) -> datetime | None:
-    """When blocking may begin: as planned, and not before a delivered notice is old enough."""
-    if not case.blocking or not case.enforced:
-        return None
-    planned = case.blocking[0].since
-    if not policy.notices.needed_for_blocking:
-        return planned
-    if case.delivered_law is None:
-        return None
-    return max(planned, case.delivered_law + timedelta(hours=policy.notices.hours_before_blocking))
-
-
-def _fall_due(server: Server, case: Case, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
-    name, product = server.server, case.product
-    if case.ends_law == instant:
-        return [e.CaseEnded(server=name, product=product, expired=False)]
-    if server.below_law is not None and server.below_law + policy.expire_after == instant:
-        return [e.CaseEnded(server=name, product=product, expired=True)]
-    if case.entered < len(case.rows) and case.rows[case.entered].since == instant:
-        row = case.rows[case.entered]
-        return [
-            e.StageEntered(
-                server=name,
-                product=product,
-                stage=row.stage,
-                throttle_minutes_per_hour=row.throttle_minutes_per_hour,
-                block_minutes_per_hour=row.block_minutes_per_hour,
-            )
-        ]
-    if _grant_at(case, policy) == instant:
-        return [_grant(server, case, instant)]
-    return [_planned_notice(server, case, law, policy)]
-
-
-def _grant(server: Server, case: Case, instant: datetime) -> e.BlockingGranted:
-    rows = _shifted(case.blocking, instant)
-    notices = tuple(e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows)
-    return e.BlockingGranted(server=server.server, product=case.product, rows=rows, notices=notices)
-
-
-def _planned_notice(server: Server, case: Case, law: Law, policy: Policy) -> e.NoticeDue:
-    planned = case.planned[0]
-    again = None
-    if planned.kind == "before-blocking" and case.delivered_law is None and policy.notices.needed_for_blocking:
-        again = planned.since + timedelta(days=policy.notices.repeat_days)
-    return _notice(server, case, law, policy, planned, again)
-
-
-def _notice(
-    server: Server, case: Case, law: Law, policy: Policy, what: e.PlannedNotice, again: datetime | None = None
-) -> e.NoticeDue:
-    """A notice with all that it needs; its id is the same however often it is decided."""
-    return e.NoticeDue(
-        notice=f"{case.opened_seq}-{case.ordinal + 1}",
-        kind=what.kind,
-        stage=what.stage,
-        server=server.server,
-        connector=server.connector,
-        product=case.product,
-        floor=case.floor,
-        opened_at=case.opened_at,
-        rows=_dated(law, case.rows),
-        blocking=_dated(law, _not_before(case, law, policy)),
-        line=server.line,
-        line_seen_at=server.line_seen_at or server.last_seen,
-        line_edge=server.line_edge,
-        again=again,
-    )
-
-
-def _not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
-    """The rows that wait, as early as they can still come: a notice that is repeated promises no day that is gone."""
-    if not case.blocking:
-        return ()
-    told = case.delivered_law or law.now
-    needed = timedelta(hours=policy.notices.hours_before_blocking) if policy.notices.needed_for_blocking else timedelta()
-    return _shifted(case.blocking, max(case.blocking[0].since, told + needed))
-
-
-def _shifted(rows: tuple[Row, ...], first: datetime) -> tuple[Row, ...]:
-    """*rows* with the same distances, beginning at *first*."""
-    later = first - rows[0].since
-    return tuple(msgspec.structs.replace(row, since=row.since + later) for row in rows)
-
-
-def _dated(law: Law, rows: Iterable[Row]) -> tuple[Row, ...]:
-    return tuple(msgspec.structs.replace(row, since=law.utc_of(row.since)) for row in rows)
 
 
 # --- holds ---------------------------------------------------------------------------------------------------------
@@ -229,7 +76,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     )
     releases = _releases(view, sighting, who)
     drops = [] if standing is not Standing.AT_OR_ABOVE else _drops(view, who, reading.product)
-    hours = _hours(view, known, sighting, at=at, below=below, cured=standing is Standing.AT_OR_ABOVE)
+    hours = _hours(view, known, reading, facts.seen_at, at=at, below=below, cured=standing is Standing.AT_OR_ABOVE)
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
@@ -249,8 +96,8 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    modes = () if releases else _modes(view, who)
-    return [sighted, *drops, *releases, *modes, *_openings(view, known, sighted, floor)]
+    modes = () if releases or facts.imported else _modes(view, who)
+    return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
 
 
 def _modes(view: View, who: Identity) -> Iterator[e.Event]:
@@ -282,14 +129,18 @@ def _has_place(view: View, known: Server | None, who: Identity, at: datetime) ->
 
 
 def _hours(
-    view: View, known: Server | None, sighting: Sighting, *, at: datetime, below: bool, cured: bool
+    view: View,
+    known: Server | None,
+    reading: Reading,
+    seen_at: datetime,
+    *,
+    at: datetime,
+    below: bool,
+    cured: bool,
 ) -> tuple[e.Hour, ...]:
     """The hours that count for opening after this sighting: stale ones fall out, a cure clears its product's."""
-    reading = sighting.reading
     before = known.hours if known else ()
-    if reading is None:
-        return before
-    this_hour = e.hour_of(sighting.facts.seen_at)
+    this_hour = e.hour_of(seen_at)
     oldest = e.hour_of(at) - view.policy.expire_days * 24
     kept = tuple(hour for hour in before if hour.hour >= oldest and not (cured and hour.product == reading.product))
     counted = any(hour.hour == this_hour and hour.product == reading.product for hour in kept)
@@ -311,7 +162,8 @@ def _news(
         news.append("changed")
     if hours and hours[-1].seq == view.law.seq + 1:
         news.append("hour")
-    if below and (known.below_day is None or facts.seen_at.date() > known.below_day):
+    newest = known.below_of(reading.product)
+    if below and (newest is None or facts.seen_at.date() > newest.seen_at.date()):
         news.append("day")
     return news
 
@@ -339,7 +191,7 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
         )
         if case.enforced and case.ordinal:
             told = e.PlannedNotice(kind="release", since=view.law.now, stage=case.entered)
-            found.append(_notice(server, case, view.law, view.policy, told))
+            found.append(notice_due(server, case, view.law, view.policy, told))
     return found
 
 
@@ -351,13 +203,11 @@ def _drops(view: View, who: Identity, product: str) -> list[e.Event]:
     ]
 
 
-def _openings(view: View, known: Server | None, sighted: e.ServerSighted, floor: Floor | None) -> list[e.Event]:
-    """A case opens after readings below the floor in enough distinct UTC hours."""
+def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list[e.Event]:
+    """A case opens after readings below the floor in enough distinct UTC hours; while there is one, none are counted."""
     product = sighted.reading.product
     counted = tuple(hour.seq for hour in sighted.hours if hour.product == product)
     if not sighted.below or floor is None or len(counted) < view.policy.opening_hours:
-        return []
-    if known is not None and known.case_of(product) is not None:
         return []
     enforced = view.policy.enforced(sighted.connector)
     return [
@@ -441,9 +291,10 @@ def _adapted(view: View, policy: Policy) -> Iterator[e.Event]:
         enforced = policy.enforced(server.connector)
         yield from _clocks(server, policy, view.law, enforced=enforced)
         for case in server.cases:
-            grant = _grant_at(case, policy) if enforced and case.released_at is None else None
-            if grant is not None and grant < view.law.now:
-                yield _grant(server, case, view.law.now)  # from now on: under the old policy its day had not come
+            grant = grant_at(case, policy) if enforced else None
+            if grant is not None and grant <= view.law.now:
+                # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
+                yield grant_blocking(server, case, view.law.now + timedelta(seconds=1))
 
 
 def _clocks(server: Server, policy: Policy, law: Law, *, enforced: bool) -> Iterator[e.Event]:

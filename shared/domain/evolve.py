@@ -12,7 +12,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
-from shared.domain.state import Case, Law, PendingNotice, Server
+from shared.domain.state import Below, Case, Law, PendingNotice, Server
 
 Change = Callable[[Case], Case | None]
 
@@ -155,20 +155,21 @@ def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord)
 
 
 def _accused(server: Server, event: e.ServerSighted, seq: int) -> Server:
-    """The newest evidence below the floor, by when it was seen."""
-    seen = event.facts.seen_at
-    below_law = event.at_law if server.below_law is None else max(server.below_law, event.at_law)
-    server = msgspec.structs.replace(server, below_law=below_law)
-    if server.line_seen_at is not None and seen < server.line_seen_at:
-        return server
-    return msgspec.structs.replace(
-        server,
-        below_day=e.day_of(seen),
+    """The newest evidence of its product below the floor, by when it was seen."""
+    seen, product = event.facts.seen_at, event.reading.product
+    known = server.below_of(product)
+    newest = Below(
+        product=product,
         line=event.facts.own_lines[0] if event.facts.own_lines else "",
-        line_seen_at=seen,
-        line_edge=event.facts.edge,
-        line_seq=seq,
+        seen_at=seen,
+        edge=event.facts.edge,
+        seq=seq,
+        at_law=event.at_law,
     )
+    if known is not None and seen < known.seen_at:
+        newest = msgspec.structs.replace(known, at_law=max(known.at_law, event.at_law))
+    others = (below for below in server.below if below.product != product)
+    return msgspec.structs.replace(server, below=tuple(sorted((*others, newest), key=lambda below: below.product)))
 
 
 def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> Server:

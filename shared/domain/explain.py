@@ -1,7 +1,7 @@
 """
 Why a server is where it is: the explanation, from the same state and by the same functions as the edges' verdict.
 
-Row and window come from `verdict.py`, what comes next from `decide.py`; nothing is worked out a second way, so report and
+Row and window come from `verdict.py`, what comes next from `schedule.py`; nothing is worked out a second way, so report and
 gate cannot disagree. Pure: `now` is the edge's clock and gives the hour of the window only.
 """
 
@@ -11,8 +11,8 @@ from itertools import groupby
 
 import msgspec
 
-from shared.domain import decide
 from shared.domain import events as e
+from shared.domain import schedule
 from shared.domain.build import Build
 from shared.domain.catalogue import Assessment, BuildCatalogue, KnownUpdate
 from shared.domain.evidence import Reading
@@ -97,13 +97,13 @@ def server_state(server: Server, law: Law) -> ServerState:
 
 def row_in_force(server: Server, case: Case, law: Law) -> Row | None:
     """The row of *case* that the edges apply at law time; None when it is released."""
-    schedule = _schedule_of(server, case)
-    return row_at(schedule, law.now) if schedule else None
+    shown = _schedule_of(server, case)
+    return row_at(shown, law.now) if shown else None
 
 
 def next_step_at(server: Server, law: Law, policy: Policy) -> datetime | None:
     """When (UTC, expected) something next falls due for *server* by itself; None: nothing ever will."""
-    instant = decide.next_due(server, policy)
+    instant = schedule.next_due(server, policy)
     return None if instant is None else law.utc_of(instant)
 
 
@@ -151,9 +151,10 @@ def _lacks(assessment: Assessment) -> Lacks:
 
 
 def _evidence(server: Server) -> Evidence | None:
-    if server.line_seen_at is None:
+    newest = max(server.below, key=lambda below: below.seen_at, default=None)
+    if newest is None:
         return None
-    return Evidence(line=server.line, seen_at=server.line_seen_at, edge=server.line_edge, seq=server.line_seq)
+    return Evidence(line=newest.line, seen_at=newest.seen_at, edge=newest.edge, seq=newest.seq)
 
 
 def _counting(server: Server, policy: Policy) -> Iterator[Counting]:
@@ -183,10 +184,10 @@ def _verdict(servers: list[Server], law: Law, policy: Policy, now: datetime) -> 
 
 
 def _next_step(server: Server, law: Law, policy: Policy) -> NextStep | None:
-    instant = decide.next_due(server, policy)
+    instant = schedule.next_due(server, policy)
     if instant is None:
         return None
-    due = decide.fall_due(server, law, policy, instant)
+    due = schedule.fall_due(server, law, policy, instant)
     return NextStep(at=law.utc_of(instant), event=str(due[0].__struct_config__.tag), what=_step_in_words(due[0]))
 
 
@@ -270,10 +271,10 @@ class _CaseView:
         """By how much blocking comes later than planned, at least: without a delivered notice as if one came right now."""
         if not self.case.blocking:
             return timedelta()
-        # The rule stands once, in `decide`; asking it here keeps the two from disagreeing.
+        # The rule stands once, in `schedule`; asking it here keeps the two from disagreeing.
         as_if = {"delivered_law": self.law.now} if self._notice_missing() else {}
         case = msgspec.structs.replace(self.case, **as_if)
-        grant = decide._grant_at(case, self.policy)  # noqa: SLF001  (the same package, and pure)
+        grant = schedule.grant_at(case, self.policy)
         planned = case.blocking[0].since
         return max(timedelta(), grant - planned) if grant is not None else timedelta()
 
@@ -305,9 +306,8 @@ class _CaseView:
         return NoticesShown(fell_due=case.ordinal, delivered_at=delivered, open=(*pending, *to_come))
 
     def _expires_at(self) -> datetime | None:
-        if self.case.released_at is not None or self.server.below_law is None:
-            return None
-        return self.law.utc_of(self.server.below_law + self.policy.expire_after)
+        expiry = schedule.expires_at(self.server, self.case, self.policy)
+        return None if self.case.released_at is not None or expiry is None else self.law.utc_of(expiry)
 
 
 def _spans(row: Row, start: int) -> Iterator[Span]:

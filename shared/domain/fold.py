@@ -15,6 +15,7 @@ import msgspec
 
 from shared.domain import decide as d
 from shared.domain import events as e
+from shared.domain import schedule
 from shared.domain.evolve import evolve_law, evolve_server, server_of
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
@@ -117,7 +118,7 @@ class Fold:
         while self._due and self._due[0][0] <= self.law.now:
             instant, name = self._due[0]
             if self._due_at.get(name) == instant:  # the entry stays: what follows may be due at the same instant
-                return self.law.utc_of(instant), d.fall_due(self.servers[name], self.law, self.policy, instant)
+                return self.law.utc_of(instant), schedule.fall_due(self.servers[name], self.law, self.policy, instant)
             heappop(self._due)  # the server moved on since this entry was made, and has a newer one
         return None
 
@@ -186,7 +187,7 @@ class Fold:
         self.servers[name] = server
         self.changed.add(name)
         self._stale.add(name)
-        instant = d.next_due(server, self.policy)
+        instant = schedule.next_due(server, self.policy)
         if instant == self._due_at.get(name):
             return
         self._due_at[name] = instant
@@ -215,7 +216,7 @@ class Fold:
         self._index()
 
     def _index(self) -> None:
-        self._due_at = {name: d.next_due(server, self.policy) for name, server in self.servers.items()}
+        self._due_at = {name: schedule.next_due(server, self.policy) for name, server in self.servers.items()}
         self._due = [(instant, name) for name, instant in self._due_at.items() if instant is not None]
         heapify(self._due)
 

@@ -43,12 +43,22 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_law: UtcDatetime | None = None
 
 
+class Below(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest evidence of one product below the floor: line, when and where seen, its record; at_law: law time it counts at."""
+
+    product: str
+    line: str
+    seen_at: UtcDatetime
+    edge: str
+    seq: int
+    at_law: UtcDatetime
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
-    hours: those of readings below the floor that count for opening. below_day: UTC day of the last such
-    news; below_law: its law time. line, line_seen_at, line_edge, line_seq: the newest evidence below the floor.
+    hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
     changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
@@ -61,12 +71,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reading: Reading
     matches: tuple[str, ...]
     hours: tuple[Hour, ...] = ()
-    below_day: date | None = None
-    below_law: UtcDatetime | None = None
-    line: str = ""
-    line_seen_at: UtcDatetime | None = None
-    line_edge: str = ""
-    line_seq: int = 0
+    below: tuple[Below, ...] = ()
     cases: tuple[Case, ...] = ()
     changed_seq: int = 0
     policy_version: int = 0
@@ -76,6 +81,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
         return next((case for case in self.cases if case.product == product), None)
+
+    def below_of(self, product: str) -> Below | None:
+        """The newest evidence of *product* below the floor, if there is any."""
+        return next((below for below in self.below if below.product == product), None)
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,3 +27,37 @@ async def test_clients_pause_after_a_metadata_update_that_failed(client: str, mo
     inner = made._client if client == "consumer" else made.client
     assert await inner._metadata_update(None, []) is False
     assert pauses == [kafka._METADATA_RETRY_S]
+
+
+class _Client:
+    """A client whose stop ends in its own way."""
+
+    def __init__(self, ends: BaseException | None) -> None:
+        self._ends = ends
+
+    async def stop(self) -> None:
+        if self._ends is not None:
+            raise self._ends
+
+
+@pytest.mark.parametrize("ends", [None, asyncio.CancelledError()])
+async def test_a_stop_that_ends_as_if_cancelled_does_not_cancel_us(ends: BaseException | None) -> None:
+    """The service's own task goes on."""
+    await kafka.stop_bounded(_Client(ends))
+
+
+async def test_a_stop_that_hangs_is_left_behind_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends must not wait for ever."""
+    monkeypatch.setattr(kafka, "_STOP_S", 0.01)
+
+    class _Hangs:
+        async def stop(self) -> None:
+            await asyncio.Event().wait()
+
+    await kafka.stop_bounded(_Hangs())
+
+
+async def test_a_stop_that_fails_says_so() -> None:
+    """Errors never pass silently."""
+    with pytest.raises(OSError, match="disk"):
+        await kafka.stop_bounded(_Client(OSError("disk")))

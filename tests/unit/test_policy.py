@@ -54,6 +54,12 @@ def test_a_wrong_policy_is_refused_with_the_key_that_is_wrong(old: str, new: str
         parse_policy(text.replace(old, new, 1))
 
 
+def test_a_policy_without_floors_is_told_what_it_lacks() -> None:
+    """A torn file is one clear error."""
+    with pytest.raises(PolicyError, match="cannot be read"):
+        parse_policy("version = 1")
+
+
 def test_contradictions_are_told_all_at_once() -> None:
     """A postmaster mends a policy in one round."""
     text = shipped_policy_text().replace("from_day = 30", "from_day = 0").replace('throttle = "450', 'throttle = "421')
@@ -68,6 +74,35 @@ def test_connectors_are_checked_one_by_one() -> None:
     )
     with pytest.raises(PolicyError, match=r"used twice.*only one.*everybody else.*10\.0\.0\.0/33"):
         parse_policy(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "complaint"),
+    [
+        ("2001:db8::25/128", "10.0.0.0/8", "known by their /64"),
+        ("::ffff:192.0.2.0/120", "10.0.0.0/8", "write it as an IPv4 range"),
+        ("10.0.0.0/8", "10.0.0.0/8", "named by two"),
+    ],
+)
+def test_ranges_that_nobody_or_two_could_match_are_told(first: str, second: str, complaint: str) -> None:
+    """A connector that silently never holds, or holds by chance, would make its mode a lie."""
+    text = shipped_policy_text() + "".join(
+        f'\n[[connectors]]\nname = "c{number}"\nkind = "partner"\nowner = "x"\nranges = ["{found}"]\n'
+        for number, found in enumerate((first, second))
+    )
+    with pytest.raises(PolicyError, match=complaint):
+        parse_policy(text)
+
+
+def test_tls_names_of_two_connectors_are_told_whatever_their_case() -> None:
+    """And an IPv6 range of a whole subnet is none of these mistakes."""
+    text = shipped_policy_text() + "".join(
+        f'\n[[connectors]]\nname = "c{n}"\nkind = "partner"\nowner = "x"\ntls_names = ["{n}"]\nranges = ["2001:db8:0:{i}::/64"]\n'
+        for i, n in enumerate(("mx", "hq"))
+    )
+    assert parse_policy(text).connectors[-1].name == "chq"
+    with pytest.raises(PolicyError, match="'mx' is named by two"):
+        parse_policy(text.replace('"hq"', '"MX"'))
 
 
 def test_two_waves_of_one_product_on_one_day_are_refused() -> None:

@@ -1,0 +1,174 @@
+"""
+The way of a case in law time: its rows, the notices before them, and what falls due when. Pure.
+
+Blocking rows wait for their grant; what is late keeps its distances. `decide.py` says what an input changes of it.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+
+from shared.domain import events as e
+from shared.domain.policy import Policy
+from shared.domain.records import Row
+from shared.domain.state import Case, Law, Server
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def plan_for(policy: Policy, day0: datetime, *, enforced: bool) -> e.Plan:
+    """The way of a case from *day0* (law time): in observe it stands at day 0; blocking rows wait for their grant."""
+    rows = tuple(
+        Row(
+            since=day0 + timedelta(days=stage.from_day),
+            stage=number,
+            throttle_minutes_per_hour=stage.throttle_minutes_per_hour,
+            block_minutes_per_hour=stage.block_minutes_per_hour,
+        )
+        for number, stage in enumerate(policy.stages, start=1)
+    )
+    if not enforced:
+        return e.Plan(rows=rows[:1])
+    granted = tuple(row for row in rows if not row.block_minutes_per_hour)
+    blocking = rows[len(granted) :]
+    return e.Plan(rows=granted, blocking=blocking, notices=_ladder(policy, granted, blocking))
+
+
+def _ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...]) -> tuple[e.PlannedNotice, ...]:
+    day0 = granted[0].since
+    planned = [e.PlannedNotice(kind="opening", since=day0, stage=1)]
+    for row in granted[1:2]:
+        before = max(day0, row.since - timedelta(days=policy.notices.before_throttling_days))
+        planned.append(e.PlannedNotice(kind="before-throttling", since=before, stage=row.stage))
+    planned += [e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in granted[1:]]
+    for row in blocking[:1]:
+        before = max(day0, row.since - timedelta(days=policy.notices.before_blocking_days))
+        planned.append(e.PlannedNotice(kind="before-blocking", since=before, stage=row.stage))
+    return tuple(sorted(planned, key=lambda notice: notice.since))
+
+
+# --- what falls due ------------------------------------------------------------------------------------------------
+
+
+def next_due(server: Server, policy: Policy) -> datetime | None:
+    """The law time at which something next falls due for *server*; None: nothing ever will by itself."""
+    instants = [instant for case in server.cases for instant in _dues(server, case, policy)]
+    return min(instants) if instants else None
+
+
+def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
+    """The first thing that is due for *server* at *instant*, which `next_due` told: one case, one step."""
+    case = next(case for case in server.cases if instant in _dues(server, case, policy))
+    return _fall_due(server, case, law, policy, instant)
+
+
+def _dues(server: Server, case: Case, policy: Policy) -> Iterator[datetime]:
+    if case.ends_law is not None:
+        yield case.ends_law
+        return
+    if case.entered < len(case.rows):
+        yield case.rows[case.entered].since
+    if case.planned:
+        yield case.planned[0].since
+    ends = (grant_at(case, policy), expires_at(server, case, policy))
+    yield from (instant for instant in ends if instant is not None)
+
+
+def expires_at(server: Server, case: Case, policy: Policy) -> datetime | None:
+    """The law time at which *case* expires if its product is not seen below the floor before."""
+    below = server.below_of(case.product)
+    return None if below is None else below.at_law + policy.expire_after
+
+
+def grant_at(case: Case, policy: Policy) -> datetime | None:
+    """When blocking may begin: as planned, and not before a delivered notice is old enough."""
+    if not case.blocking or not case.enforced:
+        return None
+    planned = case.blocking[0].since
+    if not policy.notices.needed_for_blocking:
+        return planned
+    if case.delivered_law is None:
+        return None
+    return max(planned, case.delivered_law + timedelta(hours=policy.notices.hours_before_blocking))
+
+
+def _fall_due(server: Server, case: Case, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
+    name, product = server.server, case.product
+    if case.ends_law == instant:
+        return [e.CaseEnded(server=name, product=product, expired=False)]
+    if expires_at(server, case, policy) == instant:
+        return [e.CaseEnded(server=name, product=product, expired=True)]
+    if case.entered < len(case.rows) and case.rows[case.entered].since == instant:
+        row = case.rows[case.entered]
+        return [
+            e.StageEntered(
+                server=name,
+                product=product,
+                stage=row.stage,
+                throttle_minutes_per_hour=row.throttle_minutes_per_hour,
+                block_minutes_per_hour=row.block_minutes_per_hour,
+            )
+        ]
+    if grant_at(case, policy) == instant:
+        return [grant_blocking(server, case, instant)]
+    return [_planned_notice(server, case, law, policy)]
+
+
+def grant_blocking(server: Server, case: Case, instant: datetime) -> e.BlockingGranted:
+    """The blocking rows, the first at *instant*, each with its notice."""
+    rows = _shifted(case.blocking, instant)
+    notices = tuple(e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows)
+    return e.BlockingGranted(server=server.server, product=case.product, rows=rows, notices=notices)
+
+
+def _planned_notice(server: Server, case: Case, law: Law, policy: Policy) -> e.NoticeDue:
+    planned = case.planned[0]
+    again = None
+    if planned.kind == "before-blocking" and case.delivered_law is None and policy.notices.needed_for_blocking:
+        again = planned.since + timedelta(days=policy.notices.repeat_days)
+    return notice_due(server, case, law, policy, planned, again)
+
+
+def notice_due(
+    server: Server, case: Case, law: Law, policy: Policy, what: e.PlannedNotice, again: datetime | None = None
+) -> e.NoticeDue:
+    """A notice with all that it needs; its id is the same however often it is decided."""
+    below = server.below_of(case.product)
+    return e.NoticeDue(
+        notice=f"{case.opened_seq}-{case.ordinal + 1}",
+        kind=what.kind,
+        stage=what.stage,
+        server=server.server,
+        connector=server.connector,
+        product=case.product,
+        floor=case.floor,
+        opened_at=case.opened_at,
+        rows=_dated(law, case.rows),
+        blocking=_dated(law, _not_before(case, law, policy)),
+        line=below.line if below else "",
+        line_seen_at=below.seen_at if below else server.last_seen,
+        line_edge=below.edge if below else "",
+        again=again,
+    )
+
+
+def _not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
+    """The rows that wait, as early as they can still come: a notice that is repeated promises no day that is gone."""
+    if not case.blocking:
+        return ()
+    told = case.delivered_law or law.now
+    needed = (
+        timedelta(hours=policy.notices.hours_before_blocking) if policy.notices.needed_for_blocking else timedelta()
+    )
+    return _shifted(case.blocking, max(case.blocking[0].since, told + needed))
+
+
+def _shifted(rows: tuple[Row, ...], first: datetime) -> tuple[Row, ...]:
+    """*rows* with the same distances, beginning at *first*."""
+    later = first - rows[0].since
+    return tuple(msgspec.structs.replace(row, since=row.since + later) for row in rows)
+
+
+def _dated(law: Law, rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple(msgspec.structs.replace(row, since=law.utc_of(row.since)) for row in rows)
