@@ -6,7 +6,8 @@ The order, first match wins; everything in doubt passes, counted by its reason:
 1. never judged, no evidence: AUTH, submission ports, networks of the settings, no peer address, no headers at all;
 2. evidence: what the sender's own lines show (`see`); none where DNS failed for the moment, and none without a name;
 3. the verdict by the table; no table: it passes;
-4. never refused: the null sender, and a message with a protected address among its accepted recipients;
+4. never refused: while DNS fails for the moment, the null sender, and a message with a protected address among its
+   accepted recipients;
 5. observed, not refused: the local file exempts it, or the edge has a reason to observe.
 """
 
@@ -233,16 +234,25 @@ def decide(
     )
     if verdict.reply is None:
         return Outcome(reason=_passed_because(seen, verdict))
-    if message.null_sender:
-        return Outcome(reason="pass_null_sender")
-    if message.protected:
-        return Outcome(reason="pass_protected_recipient")
+    never = _never_refused(seen, message)
+    if never:
+        return Outcome(reason=never)
     if exempt.cover(identity, seen.facts.peer):
         observing = "exempt by the local file"
     record = _record(seen, message, verdict, heartbeat.seq, now=now, spared_why=observing)
     if observing:
         return Outcome(reason="pass_observing", record=record)
     return Outcome(reason=_REFUSED[verdict.action], reply=verdict.reply, record=record)
+
+
+def _never_refused(seen: Seen, message: MessageSeen) -> str:
+    """Why a message that a case accuses passes all the same; "" if it does not."""
+    if seen.facts.client_resolve == "tempfail":
+        # An id by the verified name might match in a minute, with a milder row: in doubt the mail passes.
+        return "pass_dns_tempfail"
+    if message.null_sender:
+        return "pass_null_sender"
+    return "pass_protected_recipient" if message.protected else ""
 
 
 def _passed_because(seen: Seen, verdict: Verdict) -> str:

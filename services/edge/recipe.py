@@ -31,7 +31,10 @@ def recipe_postfix(current: Mapping[str, str], *, endpoint: Endpoint) -> str:
     """
     own = "{ " + f"{_as_postfix_sees_it(endpoint, current)}, {FAIL_OPEN}" + " }"
     old = current.get("smtpd_milters", "").strip()
-    lines = ["# patchgate in front of this Postfix: judged at the end of the headers, for all recipients of a message.", ""]
+    lines = [
+        "# patchgate in front of this Postfix: judged at the end of the headers, for all recipients of a message.",
+        "",
+    ]
     if own in old:
         lines += ["# smtpd_milters names this edge already; there is nothing to do."]
         old = old.replace(own, "").strip(" ,")

@@ -3,6 +3,7 @@ import smtplib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ async def edge(settings: EdgeSettings) -> AsyncIterator[EdgeApp]:
     app, stop = EdgeApp(settings, SystemClock()), asyncio.Event()
     task = asyncio.create_task(app.run(stop))
     try:
-        await until("the decisions are there, or Kafka is found away", lambda: app.decisions.settled.is_set() or task.done())
+        await until(
+            "the decisions are there, or Kafka is found away", lambda: app.decisions.settled.is_set() or task.done()
+        )
         yield app
     finally:
         stop.set()
@@ -107,7 +110,10 @@ async def test_evidence_then_marks_verdict_and_report(broker_bootstrap: str, pre
         await send(app)
         await send(app, line_of(PATCHED))
         await until("marks follow", lambda: app.counts["evidence_published"] == 2 and app.counts["marks"] >= 3)
-    stored = [(partition, decode(t.MAIL_EVIDENCE, value)) for partition, _, value in await read_all(broker_bootstrap, prefix + t.MAIL_EVIDENCE)]
+    stored = [
+        (partition, decode(t.MAIL_EVIDENCE, value))
+        for partition, _, value in await read_all(broker_bootstrap, prefix + t.MAIL_EVIDENCE)
+    ]
     evidence = [(partition, one.facts) for partition, one in stored if isinstance(one, MailEvidence)]
     marks = [(partition, one) for partition, one in stored if isinstance(one, Mark)]
     assert [facts.name for _, facts in evidence] == ["ex16.alt.example"] * 2
@@ -118,7 +124,9 @@ async def test_evidence_then_marks_verdict_and_report(broker_bootstrap: str, pre
     (verdict, *_) = [decode(t.VERDICTS, value) for _, _, value in await read_all(broker_bootstrap, prefix + t.VERDICTS)]
     assert isinstance(verdict, VerdictGiven)
     assert (verdict.server, verdict.would_be) == (BY_LOOPBACK, False)
-    reports = [decode(t.EDGE_REPORTS, value) for _, _, value in await read_all(broker_bootstrap, prefix + t.EDGE_REPORTS)]
+    reports = [
+        decode(t.EDGE_REPORTS, value) for _, _, value in await read_all(broker_bootstrap, prefix + t.EDGE_REPORTS)
+    ]
     assert isinstance(reports[-1], EdgeReport)
     assert (reports[-1].counts["rejected"], reports[-1].counts["evidence_known"]) == (2, 1)
     assert (reports[-1].table_digest, reports[-1].observing) == (app.decisions.table.digest, "")
@@ -145,7 +153,7 @@ async def test_freeze_on_control_is_obeyed_without_an_enforcer(
         for frozen in (True, False):
             request = SetFreeze(id="12345678", who="anna", why="", made_at=datetime.now(UTC), frozen=frozen)
             await write(broker_bootstrap, prefix + t.CONTROL, [(b"freeze", encode(request))])
-            await until("the word is obeyed", lambda wanted=frozen: _is(app, refused=not wanted))
+            await until("the word is obeyed", partial(_is, app, refused=not frozen))
 
 
 async def _is(app: EdgeApp, *, refused: bool) -> bool:
@@ -184,11 +192,15 @@ async def test_edge_that_was_away_learns_of_a_release_after_compaction(
         await until("the block is obeyed", lambda: refuses(app))
     free = [released(BY_LOOPBACK)]
     beat = heartbeat(free, h=datetime.now(UTC))
-    await write(broker_bootstrap, topic, [(BY_LOOPBACK.encode(), encode(free[0])), (SERVER.encode(), encode(decision()))])
+    await write(
+        broker_bootstrap, topic, [(BY_LOOPBACK.encode(), encode(free[0])), (SERVER.encode(), encode(decision()))]
+    )
     await write(broker_bootstrap, topic, [(SERVER.encode(), None), (t.KEY_HEARTBEAT, encode(beat))])
 
     async def compacted() -> bool:
-        await write(broker_bootstrap, topic, [(t.KEY_HEARTBEAT, encode(beat))])  # a new segment, so the old can be cleaned
+        await write(
+            broker_bootstrap, topic, [(t.KEY_HEARTBEAT, encode(beat))]
+        )  # a new segment, so the old can be cleaned
         keys = [key for _, key, _ in await read_all(broker_bootstrap, topic)]
         return keys.count(BY_LOOPBACK.encode()) == 1 and SERVER.encode() not in keys
 

@@ -126,9 +126,7 @@ def test_deferred_minutes_of_an_hour_are_those_of_the_row(minutes: int) -> None:
     refused = [
         minute
         for minute in range(60)
-        if decide(
-            seen, seen_message, table, now=NOON + timedelta(minutes=minute), observing="", exempt=NOBODY
-        ).reply
+        if decide(seen, seen_message, table, now=NOON + timedelta(minutes=minute), observing="", exempt=NOBODY).reply
     ]
     start = window_start("k7", SERVER, NOON)
     assert sorted((start + number) % 60 for number in range(minutes)) == refused
@@ -208,7 +206,11 @@ def test_other_recipients_are_not_protected(recipient: str) -> None:
 
 @pytest.mark.parametrize(
     ("seen_message", "reason"),
-    [(message(null_sender=True), "pass_null_sender"), (message(protected=True), "pass_protected_recipient")],
+    [
+        (message(null_sender=True), "pass_null_sender"),
+        (message(protected=True), "pass_protected_recipient"),
+        (message(client_resolve="tempfail"), "pass_dns_tempfail"),
+    ],
 )
 def test_never_refused(seen_message: MessageSeen, reason: str) -> None:
     """The null sender and a protected recipient pass whole, and are no verdict."""

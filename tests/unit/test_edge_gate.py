@@ -77,9 +77,9 @@ def test_control_is_obeyed_on_sight_both_ways() -> None:
     bench = Bench(table_of(BLOCKED))
     bench.freeze.begin()
     bench.freeze.loaded()
-    bench.freeze.take(freeze_record(frozen=True))  # type: ignore[arg-type]  # has what a record has
+    bench.freeze.take(freeze_record(frozen=True))
     assert not refuses(bench)
-    bench.freeze.take(freeze_record(frozen=False))  # type: ignore[arg-type]
+    bench.freeze.take(freeze_record(frozen=False))
     assert refuses(bench)
 
 
@@ -87,7 +87,7 @@ def test_unreadable_control_record_freezes() -> None:
     """A record that cannot be read may have been a freeze: mail passes."""
     bench = Bench(table_of(BLOCKED))
     bench.freeze.begin()
-    bench.freeze.take(StoredRecord(key=b"freeze", value=b"\xff{"))  # type: ignore[arg-type]
+    bench.freeze.take(StoredRecord(key=b"freeze", value=b"\xff{"))
     bench.freeze.loaded()
     assert spared_why(bench) == "frozen"
     assert bench.counts["control_unreadable"] == 1
@@ -106,7 +106,7 @@ def test_clock_guard_observes_and_publishes_no_evidence(minutes_off: int) -> Non
     bench = Bench(table_of(BLOCKED))
     for off, trusted in ((minutes_off, False), (0, True)):
         stamp = int(later(off).timestamp() * 1000)
-        bench.decisions.take(StoredRecord(*records_of(BLOCKED)[-1], timestamp=stamp))  # type: ignore[arg-type]
+        bench.decisions.take(StoredRecord(*records_of(BLOCKED)[-1], timestamp=stamp))
         bench.decisions.batch_done()
         bench.outlet.verdicts.clear()
         assert refuses(bench) is trusted
@@ -119,7 +119,7 @@ def test_clock_is_not_compared_while_loading() -> None:
     bench = Bench(table_of(BLOCKED))
     bench.decisions.begin()
     for key, value in records_of(BLOCKED):
-        bench.decisions.take(StoredRecord(key, value, timestamp=0))  # type: ignore[arg-type]
+        bench.decisions.take(StoredRecord(key, value, timestamp=0))
     bench.decisions.loaded()
     bench.decisions.batch_done()
     assert refuses(bench)
@@ -128,11 +128,11 @@ def test_clock_is_not_compared_while_loading() -> None:
 def test_table_that_differs_from_its_heartbeat_observes_and_asks_to_be_read_again() -> None:
     """A digest that does not agree means that something was missed: mail passes until the table was read anew."""
     bench = Bench(table_of(BLOCKED))
-    bench.decisions.take(StoredRecord(*records_of([*BLOCKED, released("other.example")])[-1]))  # type: ignore[arg-type]
+    bench.decisions.take(StoredRecord(*records_of([*BLOCKED, released("other.example")])[-1]))
     assert bench.decisions.batch_done() is True
     assert "differs" in spared_why(bench)
     assert bench.counts["decisions_differ"] == 1
-    bench.decisions.take(StoredRecord(*records_of(BLOCKED)[-1]))  # type: ignore[arg-type]
+    bench.decisions.take(StoredRecord(*records_of(BLOCKED)[-1]))
     assert bench.decisions.batch_done() is False
     assert refuses(bench)
 
@@ -141,7 +141,7 @@ def test_unreadable_decision_lets_that_server_pass() -> None:
     """A record that cannot be read may have been the release: the old decision is forgotten, and it is counted."""
     bench = Bench(table_of(BLOCKED))
     assert refuses(bench)
-    bench.decisions.take(StoredRecord(BLOCKED[0].server.encode(), b"{broken"))  # type: ignore[arg-type]
+    bench.decisions.take(StoredRecord(BLOCKED[0].server.encode(), b"{broken"))
     assert not refuses(bench)
     assert bench.counts["decisions_unreadable"] == 1
 
