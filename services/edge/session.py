@@ -87,7 +87,7 @@ class MilterSession:
 
     def _end_message(self) -> MessageSeen:
         message = MessageSeen(
-            address=self._client.get("client_addr") or self._address,
+            address=_plain(self._client.get("client_addr") or self._address),
             helo=self._helo,
             client_name=self._client.get("client_name") or self._hostname,
             client_resolve=resolve_of(self._client.get("client_resolve", "")),
@@ -113,3 +113,8 @@ class MilterSession:
         self._auth = self._protected = self._has_headers = False
         self._received = ReceivedLines()
         self._queue_id = ""
+
+
+def _plain(address: str) -> str:
+    """An IPv6 address as such: milters get it as in SMTP's literals, `IPv6:2001:db8::7` (RFC 5321, 4.1.3)."""
+    return address[5:] if address[:5].lower() == "ipv6:" else address

@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postfix]:
+def receiver() -> Iterator[Postfix]:
     """Run the receiver, with AUTH, and put patchgate in front by the recipe itself."""
     require_postfix()
     sasl = {"smtpd_sasl_auth_enable": "yes", "smtpd_authorized_xclient_hosts": "127.0.0.0/8"}

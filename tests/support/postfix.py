@@ -19,6 +19,7 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
+from typing import Self
 
 import psutil  # type: ignore[import-untyped] # it ships no types
 import pytest
@@ -205,7 +206,7 @@ class SmtpClient:
         self._file = self._socket.makefile("rb")
         self.read()
 
-    def __enter__(self) -> "SmtpClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:
