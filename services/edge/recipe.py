@@ -26,7 +26,7 @@ def recipe_postfix(current: Mapping[str, str], *, endpoint: Endpoint) -> str:
     Args:
         current: its parameters as `postconf` prints them, and those of services as `postconf -P` does
             (`submission/inet/smtpd_milters`); `smtp/inet/chroot` as `postconf -F` does. An empty one is a Postfix
-            of which nothing is known: then nothing is kept and nothing warned of.
+            of which nothing is known: then nothing is kept, and the warnings are general.
         endpoint: where the edge listens.
     """
     own = "{ " + f"{_as_postfix_sees_it(endpoint, current)}, {FAIL_OPEN}" + " }"
@@ -74,6 +74,8 @@ def _warnings(current: Mapping[str, str], endpoint: Endpoint) -> Iterator[str]:
             yield f"smtpd runs in a chroot and cannot see {endpoint.host}: {where}."
         elif chroot != "n":
             yield f"where smtpd runs in a chroot (master.cf, fifth column) it cannot see {endpoint.host}: {where}."
+    if not current:
+        yield "postconf was not asked: soft_bounce = yes and smtpd_reject_footer change what senders see; look at both."
     if current.get("soft_bounce") == "yes":
         yield "soft_bounce = yes turns every 550 into 450: blocked mail would wait in the sender's queue and nobody be told."
     if current.get("smtpd_reject_footer"):
@@ -89,7 +91,7 @@ def _warnings_of_services(current: Mapping[str, str]) -> Iterator[str]:
         service, _, parameter = name.rpartition("/")
         of = f" of {service} in master.cf" if service else ""
         if parameter == "smtpd_proxy_filter" and value:
-            yield f"with smtpd_proxy_filter{of} no header reaches a milter: all of that mail passes, counted as no_headers."
+            yield f"with smtpd_proxy_filter{of} no header reaches a milter: all of that mail passes, counted as pass_no_headers."
         if parameter == "receive_override_options" and "no_milters" in value:
             yield f"receive_override_options{of} says no_milters: nothing is asked there."
         if parameter == "smtpd_milters" and service:
