@@ -55,7 +55,9 @@ def postfix(
 def _read_postfix(config_dir: str) -> dict[str, str]:
     """What `postconf` says; nothing, and a word about it, where there is no Postfix."""
     if shutil.which("postconf") is None:
-        typer.echo("patchgate: there is no postconf on this machine; these are the lines for a Postfix as it ships", err=True)
+        typer.echo(
+            "patchgate: there is no postconf on this machine; these are the lines for a Postfix as it ships", err=True
+        )
         return {}
     chosen = ["-c", config_dir] if config_dir else []
     services = [f"*/inet/{name}" for name in _SERVICE_PARAMETERS]

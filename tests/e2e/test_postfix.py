@@ -101,7 +101,9 @@ def print_recipe(instance: Postfix) -> str:
 
 def run_script(instance: Postfix, script: str) -> None:
     """Run what the recipe printed, as an admin would, on the instance."""
-    subprocess.run(["sh", "-e"], input=script, text=True, check=True, env={**os.environ, "MAIL_CONFIG": str(instance.config_dir)})
+    subprocess.run(
+        ["sh", "-e"], input=script, text=True, check=True, env={**os.environ, "MAIL_CONFIG": str(instance.config_dir)}
+    )
 
 
 def socket_of(instance: Postfix) -> Path:
@@ -125,7 +127,9 @@ class Workplace:
         self.state_dir = state_dir
 
     @contextmanager
-    def edge(self, *decisions: Decision, utc: datetime | None = None, clock_file: Path | None = None) -> Iterator[ServiceProcess]:
+    def edge(
+        self, *decisions: Decision, utc: datetime | None = None, clock_file: Path | None = None
+    ) -> Iterator[ServiceProcess]:
         """Run an edge by *decisions*; its end must be clean unless the test killed it."""
         beat = heartbeat(decisions, h=utc or datetime.now(UTC))
         asyncio.run(self._write(records_of(decisions, beat)))

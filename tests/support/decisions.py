@@ -21,9 +21,7 @@ FLOOR_2016 = Floor(product="Microsoft Exchange 2016", builds=(Build(15, 1, 2507,
 FLOOR_2007 = Floor(product="Microsoft Exchange 2007")
 OLD, PATCHED = "15.1.2507.6", "15.1.2507.61"
 THROTTLE = "450 4.7.230 Connecting Exchange server version is out-of-date; connection to Exchange Online throttled for {} mins/hr."
-BLOCK = (
-    "550 5.7.230 Connecting Exchange server version is out-of-date; connection to Exchange Online blocked for {} mins/hr."
-)
+BLOCK = "550 5.7.230 Connecting Exchange server version is out-of-date; connection to Exchange Online blocked for {} mins/hr."
 
 
 def line_of(build: str = OLD, name: str = BY_NAME) -> str:

@@ -17,7 +17,9 @@ async def make_topics(bootstrap: str, prefix: str, **decisions_config: str) -> N
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        wanted = [topic for topic in TOPICS if topic.name in {CONTROL, DECISIONS, EDGE_REPORTS, MAIL_EVIDENCE, VERDICTS}]
+        wanted = [
+            topic for topic in TOPICS if topic.name in {CONTROL, DECISIONS, EDGE_REPORTS, MAIL_EVIDENCE, VERDICTS}
+        ]
         await admin.create_topics(
             [
                 NewTopic(
