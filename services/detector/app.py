@@ -22,7 +22,7 @@ from services.detector.settings import DetectorSettings
 from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import TransientError
 from shared.messaging import topics as t
-from shared.messaging.kafka import new_reader, partitions_of, running
+from shared.messaging.kafka import await_broker, new_reader, partitions_of, running
 from shared.runtime.readiness import ReadyFile
 
 MAX_RECORDS = 500
@@ -62,6 +62,8 @@ async def run(settings: DetectorSettings, *, log: structlog.stdlib.BoundLogger, 
     """
     ready = ReadyFile(settings.state_dir, "detector")
     ready.clear()
+    if not await await_broker(settings.bootstrap, stopping, lambda why: log.warning("waiting_for_broker", why=why)):
+        return
     await _check_topics(settings)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     outlet = KafkaOutlet(settings.bootstrap, log)

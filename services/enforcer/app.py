@@ -7,6 +7,7 @@ from services.enforcer.leader import lead
 from services.enforcer.setup import Setup
 from shared.domain.errors import ConfigError
 from shared.messaging import admin
+from shared.messaging.kafka import await_broker
 from shared.runtime.settings import shown
 
 
@@ -20,6 +21,10 @@ async def run(setup: Setup, stop: asyncio.Event) -> None:
     """
     setup.log.info("started", version=setup.version, scaled_clock=setup.clock.scaled, **shown(setup.settings))
     setup.progress.clear()
+    if not await await_broker(
+        setup.settings.bootstrap, stop, lambda why: setup.log.warning("waiting_for_broker", why=why)
+    ):
+        return
     await _check_topics(setup)
 
     async def lead_on(over: asyncio.Event) -> None:

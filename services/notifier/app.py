@@ -19,7 +19,7 @@ from services.notifier.texts import Signature
 from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import TransientError
 from shared.domain.records import Contact
-from shared.messaging.kafka import running
+from shared.messaging.kafka import await_broker, running
 from shared.runtime.clock import Clock
 from shared.runtime.readiness import ReadyFile
 
@@ -47,6 +47,9 @@ class Notifier:
             ConfigError: the catalogue, the clock or the state directory cannot be used.
         """
         self._ready.clear()
+        bootstrap = self._settings.bootstrap
+        if not await await_broker(bootstrap, stopping, lambda why: self._log.warning("waiting_for_broker", why=why)):
+            return
         try:
             async with (
                 running((log_feed := LogFeed(*self._place, self._log)).consumer),

@@ -6,16 +6,18 @@ idempotent producers with acks=all; and a bounded stop, since a client's stop ca
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 
 import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from shared.domain.errors import TransientError
 
 _STOP_S = 8.0
 _METADATA_RETRY_S = 0.1
+_BROKER_RETRY_S = 1.0
 _FETCH_MAX_WAIT_MS = 20  # an empty fetch waits at the broker at most so long; new records are returned at once
 
 Record = ConsumerRecord
@@ -95,6 +97,26 @@ async def running(client: AIOKafkaConsumer | AIOKafkaProducer) -> AsyncIterator[
         yield
     finally:
         await stop_bounded(client)
+
+
+async def await_broker(bootstrap: str, stopping: asyncio.Event, tell: Callable[[str], object]) -> bool:
+    """
+    Wait until a broker answers at *bootstrap*; False when *stopping* is set before.
+
+    A service that starts while the broker is away waits, and does not die again and again. *tell* is called once if it must.
+    """
+    told = False
+    while not stopping.is_set():
+        try:
+            async with running(new_producer(bootstrap)):
+                return True
+        except KafkaError as error:
+            if not told:
+                tell(f"no Kafka answers at {bootstrap} ({type(error).__name__}); waiting for it")
+                told = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _BROKER_RETRY_S)
+    return False
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

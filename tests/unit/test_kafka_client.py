@@ -61,3 +61,21 @@ async def test_a_stop_that_fails_says_so() -> None:
     """Errors never pass silently."""
     with pytest.raises(OSError, match="disk"):
         await kafka.stop_bounded(_Client(OSError("disk")))
+
+
+async def test_a_service_that_starts_without_its_broker_waits_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is told to stop, or the broker is there."""
+    monkeypatch.setattr(kafka, "_BROKER_RETRY_S", 0.01)
+    stopping, told, asked = asyncio.Event(), list[str](), asyncio.Event()
+
+    def tell(why: str) -> None:
+        told.append(why)
+        asked.set()
+
+    waiting = asyncio.create_task(kafka.await_broker("127.0.0.1:1", stopping, tell))
+    async with asyncio.timeout(20):
+        await asked.wait()
+        stopping.set()
+        assert await waiting is False
+    assert len(told) == 1
+    assert "127.0.0.1:1" in told[0]
