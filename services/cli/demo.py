@@ -242,7 +242,7 @@ def _stage(
         run=lambda *arguments: run_patchgate(env, *arguments),
         stop_broker=lambda: supervisor.stop("broker"),
         start_broker=lambda: supervisor.start("broker"),
-        work_dir=state_dir / "work",
+        work_dir=Path(os.path.relpath(state_dir / "work")),  # short, for it is printed
     )
 
 
