@@ -33,7 +33,7 @@ _NEWS, _NO_NEWS = 30_000, 90_000
 _TARGET_NEWS, _TARGET_NO_NEWS, _TARGET_RESTART_S = 15_000, 100_000, 5.0
 _CAUGHT_UP_S = 180.0
 _POLL_S = 0.1
-_PEERS = "needs Kafka's streams jars and a Java compiler, which the wheel with our Java lacks; not built yet"
+_PEERS = "not written yet; it needs the streams jars and a Java compiler, and the wheel with our Java has none"
 
 
 class Run(NamedTuple):
@@ -56,9 +56,9 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         tell(f"{no_news:,} sightings that are no news")
         repeated = _catch_up(where, 0, no_news, servers, at)
         tell(f"{news:,} sightings that are news")
-        before = fresh(_log_bytes, where)
+        before = bytes_of_log(where, t.LOG)
         first = _catch_up(where, servers, news, servers + news, at)
-        per_record = (fresh(_log_bytes, where) - before) / news
+        per_record = (bytes_of_log(where, t.LOG) - before) / news
     return [
         *_rates("news", first, _TARGET_NEWS),
         *_rates("no news", repeated, _TARGET_NO_NEWS),
@@ -90,10 +90,6 @@ def _rates(kind: str, run: Run, target: float) -> list[Row]:
 
 def _seed(where: Place, servers: int) -> datetime:
     return asyncio.run(seed(where, servers))
-
-
-def _log_bytes(where: Place) -> int:
-    return asyncio.run(bytes_of_log(where, t.LOG))
 
 
 def _restart(where: Place) -> float:

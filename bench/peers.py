@@ -30,7 +30,7 @@ _INSTALL_S = 180.0
 _RSPAMD = """
 options {{ filters = ""; dns {{ nameserver = ["127.0.0.1"]; }} tempdir = "{directory}"; pidfile = "{directory}/pid"; }}
 logging {{ type = "file"; filename = "{directory}/log"; level = "warning"; }}
-lua = "$RULESDIR/rspamd.lua";
+lua = "{directory}/own.lua";
 modules {{ path = "$PLUGINSDIR/multimap.lua"; }}
 actions {{ reject = 1000; }}
 multimap {{ known {{ type = "helo"; map = "{directory}/map"; symbol = "KNOWN"; score = 0.0; }} }}
@@ -40,6 +40,10 @@ worker "rspamd_proxy" {{
     upstream "local" {{ default = yes; self_scan = yes; }}
 }}
 """
+
+
+_RSPAMD_LUA = 'require "global_functions" ()\n'
+"""What its modules need; the file that it ships would load rules of its own as well."""
 
 
 class MissingError(Exception):
@@ -114,6 +118,7 @@ def rspamd(directory: Path, servers: int) -> Iterator[str]:
     (directory / "map").write_text("".join(f"{name_of(number)}\n" for number in range(servers)))
     config = directory / "rspamd.conf"
     config.write_text(_RSPAMD.format(directory=directory, path=socket_in(directory)))
+    (directory / "own.lua").write_text(_RSPAMD_LUA)
     # It leaves root by itself, for the user who must then read and write here.
     shutil.chown(directory, "_rspamd", "_rspamd")
     with _running(["rspamd", "-f", "-u", "_rspamd", "-g", "_rspamd", "-c", str(config)], directory):

@@ -165,7 +165,7 @@ def as_written(fold: Fold, tip: bytes) -> Iterator[Outgoing]:
     yield Outgoing(t.ENFORCER_STATE, t.KEY_POSITION, encode(position))
 
 
-async def bytes_of_log(where: Place, topic: str) -> int:
+def bytes_of_log(where: Place, topic: str) -> int:
     """Bytes that the broker holds of a topic of one partition, keys, values and batches together."""
     directory = where.directory / "broker" / "data"
     return sum(file.stat().st_size for file in directory.glob(f"**/{PREFIX}{topic}-0/*.log"))

@@ -11,7 +11,7 @@ import pytest
 from services.edge.app import EdgeApp
 from services.edge.settings import EdgeSettings
 from shared.domain.records import EdgeReport, MailEvidence, Mark, SetFreeze, VerdictGiven
-from shared.messaging import probe
+from shared.messaging import embedded, probe
 from shared.messaging import topics as t
 from shared.messaging.codec import decode, encode
 from shared.runtime.clock import SystemClock
@@ -232,3 +232,40 @@ async def test_kafka_away_at_start_without_a_file_lets_mail_pass(prefix: str, tm
         assert app.decisions.source == "none"
         assert (await send(app)).startswith("250")
         assert app.counts["pass_no_verdict_possible"] == 1
+
+
+async def test_kafka_away_for_a_while_costs_no_verdict_and_no_evidence(prefix: str, tmp_path: Path) -> None:
+    """Kafka stops and comes back: mail is judged meanwhile, no mark passes the evidence that waits, then all is told."""
+    state_dir, port = tmp_path / "broker", probe.free_port()
+    handle = await asyncio.to_thread(embedded.start, state_dir, port=port)
+    try:
+        await make_topics(handle.bootstrap, prefix)
+        await write(handle.bootstrap, prefix + t.DECISIONS, blocked())
+        async with edge(settings_for(handle.bootstrap, prefix, tmp_path / "edge")) as app:
+            await until("the block is obeyed", lambda: refuses(app))
+            await until("marks follow", lambda: app.counts["marks"] > 0)
+            await asyncio.to_thread(embedded.stop, state_dir)
+            told = app.counts["evidence_published"]
+            assert await send(app) == BLOCK.format(60)
+            assert (await send(app, line_of(PATCHED))).startswith("250")
+            marks = app.counts["marks"]
+            assert await send(app, line_of("15.1.2507.16")) == BLOCK.format(60)
+            assert (app.counts["evidence_published"], app.counts["marks"]) == (told, marks)
+            await asyncio.to_thread(embedded.start, state_dir, port=port)
+            await until("what waited is told", lambda: app.counts["evidence_published"] == told + 2, 60)
+            await until("marks go on", lambda: app.counts["marks"] > marks, 60)
+        stored = await read_all(handle.bootstrap, prefix + t.MAIL_EVIDENCE)
+        records = [(partition, decode(t.MAIL_EVIDENCE, value)) for partition, _, value in stored]
+        (where,) = {partition for partition, one in records if isinstance(one, MailEvidence)}
+        _assert_marks_tell_the_truth([one for partition, one in records if partition == where])
+    finally:
+        await asyncio.to_thread(embedded.stop, state_dir)
+
+
+async def test_evidence_beyond_the_bound_is_forgotten_and_told_by_the_next_message(prefix: str, tmp_path: Path) -> None:
+    """At the bound one piece is dropped and counted, the mail is judged, and the next message offers it again."""
+    async with edge(settings_for(f"127.0.0.1:{probe.free_port()}", prefix, tmp_path)) as app:
+        app.publisher._evidence_max = 1
+        for build in (line_of(), line_of(PATCHED), line_of(PATCHED)):
+            assert (await send(app, build)).startswith("250")
+        assert (app.counts["evidence_dropped"], app.counts["evidence_known"]) == (2, 0)

@@ -30,6 +30,7 @@ class Enforcer:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.stop = asyncio.Event()
+        setup.progress.clear()  # what an earlier one said must not count for this one
         self.task = asyncio.create_task(run(setup, self.stop))
 
     @property

@@ -99,7 +99,7 @@ async def test_messages_of_one_session_are_judged_one_by_one(tmp_path: Path) -> 
     """Nothing of a message is left for the next: neither lines, protection, sender nor login."""
     async with milter(tmp_path) as (doors, path):
         client = await connected(path)
-        await client.ask(mail(sender="<>", recipients=["<postmaster@neu.example>"]))
+        await client.ask(mail(sender="<>", recipients=["<postmaster@neu.example>", "<b@neu.example>"]))
         client.writer.write(mta.ABORT)
         auth = mta.macros(b"M", {"{auth_authen}": "anna"}) + mta.mail() + mta.rcpt() + mta.macros(b"N", {"i": "q2"})
         await client.ask(auth + mta.header() + mta.END_OF_HEADERS)
