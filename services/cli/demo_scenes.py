@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from services.cli.demo_senders import Answer, MailServer
-from services.cli.demo_time import INSIDE, StoryClock
+from services.cli.demo_time import StoryClock
 from services.cli.demo_watch import DemoFailed, Relay, Watcher
 from shared.domain import events as e
 from shared.domain.build import Build
@@ -25,7 +25,7 @@ OK, DEFERRED, REFUSED = 250, 450, 550
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 QUEUE_TRIES = 10
-HOURS_TRIED = 5
+HOURS_TRIED = 6
 RETRY = 4 * MINUTE  # how often the sender's queue tries again
 PATCHED = Build(15, 1, 2507, 61)
 SEED_STAGE = 6
@@ -206,8 +206,9 @@ async def _hour_of_mail(stage: Stage) -> tuple[list[Answer], list[Answer]]:
         else:
             await stage.patchable.send(at=stage.clock.now())  # it goes on sending: who is not seen for 60 days expires
             return old, modern
-        stage.say("the machine was busy; once more, in the next hour")
-    raise DemoFailed(f"this machine cannot send a mail every {MINUTE.total_seconds() / INSIDE:g} s")
+        slower = await stage.clock.slow_down()
+        stage.say(f"the machine was busy; once more in the next hour{', at half the pace' if slower else ''}")
+    raise DemoFailed(f"this machine cannot send a mail every {MINUTE.total_seconds() / stage.clock.rate:g} s")
 
 
 async def fully_blocked(stage: Stage) -> None:

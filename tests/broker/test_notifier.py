@@ -323,14 +323,25 @@ async def test_a_log_that_cannot_be_read_ends_the_notifier(bus: Bus, start: Star
     [
         ({"notice_from": ""}, "PATCHGATE_NOTICE_FROM"),
         ({}, "patchgate topics apply"),
-        ({"bootstrap": "127.0.0.1:1"}, "127.0.0.1:1"),
     ],
 )
 async def test_what_it_lacks_is_one_clear_line(start: Starter, changes: dict[str, str], named: str) -> None:
-    """A setting, the topics, the broker: exit code 1, and what to do."""
+    """A setting, the topics: exit code 1, and what to do."""
     notifier = start(**changes)
     assert await notifier.ended() == 1
     assert named in notifier.log.splitlines()[-1]
+    assert "Traceback" not in notifier.log
+
+
+async def test_without_a_broker_it_waits_and_says_so(start: Starter) -> None:
+    """It does not die again and again while the broker is away, and ends in order when told."""
+    notifier = start(bootstrap="127.0.0.1:1")
+
+    async def says_so() -> bool:
+        return "no Kafka answers at 127.0.0.1:1" in notifier.log
+
+    await until(says_so, "it says that it waits")
+    assert notifier.terminate() == 0
     assert "Traceback" not in notifier.log
 
 
