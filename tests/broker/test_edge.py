@@ -14,6 +14,7 @@ from shared.domain.records import EdgeReport, MailEvidence, Mark, SetFreeze, Ver
 from shared.messaging import embedded, probe
 from shared.messaging import topics as t
 from shared.messaging.codec import decode, encode
+from shared.messaging.kafka import new_producer, running
 from shared.runtime.clock import SystemClock
 from tests.support.decisions import BLOCK, PATCHED, SERVER, decision, heartbeat, line_of, records_of, released
 from tests.support.edge_bus import PARTITIONS, make_topics, read_all, until, write
@@ -154,6 +155,19 @@ async def test_freeze_on_control_is_obeyed_without_an_enforcer(
             request = SetFreeze(id="12345678", who="anna", why="", made_at=datetime.now(UTC), frozen=frozen)
             await write(broker_bootstrap, prefix + t.CONTROL, [(b"freeze", encode(request))])
             await until("the word is obeyed", partial(_is, app, refused=not frozen))
+
+
+async def test_freeze_that_is_not_committed_yet_is_obeyed(broker_bootstrap: str, prefix: str, tmp_path: Path) -> None:
+    """`control` is read uncommitted: a freeze within an open transaction stops refusals before it is committed."""
+    await make_topics(broker_bootstrap, prefix)
+    await write(broker_bootstrap, prefix + t.DECISIONS, blocked())
+    request = SetFreeze(id="12345678", who="anna", why="", made_at=datetime.now(UTC), frozen=True)
+    async with edge(settings_for(broker_bootstrap, prefix, tmp_path)) as app:
+        await until("the block is obeyed", lambda: refuses(app))
+        producer = new_producer(broker_bootstrap, transactional_id=f"{prefix}someone")
+        async with running(producer), producer.transaction():
+            await producer.send_and_wait(prefix + t.CONTROL, encode(request), key=t.KEY_FREEZE, partition=0)
+            await until("the freeze is obeyed", lambda: _passes(app))
 
 
 async def _is(app: EdgeApp, *, refused: bool) -> bool:
