@@ -5,6 +5,7 @@ Only a whole run writes the page; with --only or --quick the tables are printed.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ def main() -> int:
         "--quick", action="store_true", help="see in a minute or two whether all of it runs; the figures say little"
     )
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, _ended)
     names = [args.only] if args.only else list(BENCHMARKS)
     about = "\n".join(f"- {name}: {value}" for name, value in described())
     sections = [_run(name, quick=args.quick) for name in names]
@@ -71,6 +73,11 @@ def main() -> int:
     PAGE.write_text(f"{_HEAD}\n{about}\n{took}\n{body}", encoding="utf-8")
     _tell("bench", f"wrote {PAGE.relative_to(PAGE.parents[1])}")
     return 0
+
+
+def _ended(number: int, _: object) -> None:
+    """End as by Ctrl-C: what was started is ended first, the broker too."""
+    sys.exit(128 + number)
 
 
 def _run(name: str, *, quick: bool) -> Section:
