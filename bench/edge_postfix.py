@@ -31,6 +31,7 @@ _ONE_BY_ONE = 400
 _WARM_UP = 200
 _SEND_S = 120.0
 _BODY_BYTES = 1_500
+_WARNINGS = 5  # of Postfix, told with a failure
 _OURS, _NONE, _RSPAMD = "our edge", "no milter", "rspamd with a map"
 _TARGETS = {_OURS: 0.75}
 
@@ -63,7 +64,7 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         for number in range(rounds_wanted):
             tell(f"round {number + 1} of {rounds_wanted}")
             for name in _turned(list(ports), number):
-                rates[name].append(_send(ports[name], mail, messages))
+                rates[name].append(_told(name, instance, mail, messages, ports[name]))
         tell("one by one")
         each = _ONE_BY_ONE // (10 if quick else 1)
         times_ms = {name: _one_by_one_ms(instance, port, each) for name, port in ports.items()}
@@ -125,6 +126,15 @@ def _turned(names: list[str], number: int) -> list[str]:
     """Another one begins each round, so that none has always the same one before it."""
     start = number % len(names)
     return names[start:] + names[:start]
+
+
+def _told(name: str, instance: Postfix, mail: Path, messages: int, port: int) -> float:
+    """As `_send`; a failure names the milter, and what Postfix said of it."""
+    try:
+        return _send(port, mail, messages)
+    except BenchError as error:
+        warnings = [line for line in instance.log.splitlines() if "warning:" in line or "fatal:" in line]
+        raise BenchError("\n".join([f"{name} failed: {error}", *warnings[-_WARNINGS:]])) from error
 
 
 def _send(port: int, mail: Path, messages: int) -> float:
