@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.cli import up_lock
-from services.cli.demo_scenes import CONNECTOR, SCENES, Stage, play
+from services.cli.demo_scenes import CONNECTOR, Stage, play
 from services.cli.demo_senders import MailServer
 from services.cli.demo_time import StoryClock
 from services.cli.demo_watch import DemoFailed, Relay, Watcher
@@ -244,6 +244,3 @@ def _stage(
         start_broker=lambda: supervisor.start("broker"),
         work_dir=Path(os.path.relpath(state_dir / "work")),  # short, for it is printed
     )
-
-
-__all__ = ["SCENES", "demo", "demo_policy", "register", "run_patchgate"]

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared.domain.errors import TransientError
-from shared.messaging.kafka import new_producer, stop_bounded
+from shared.messaging.kafka import RemadeProducer
 
 TRIES = 5
 """
@@ -50,7 +49,7 @@ class KafkaOutlet:
         self._bootstrap = bootstrap
         self._log = log
         self._backoff_first_s = backoff_first_s
-        self._producer: AIOKafkaProducer | None = None
+        self._producer = RemadeProducer(bootstrap)
 
     async def deliver(self, letters: Sequence[Letter]) -> None:
         """As `Outlet.deliver`; a failed send is tried again as a whole, by a new producer, after a growing wait."""
@@ -68,25 +67,12 @@ class KafkaOutlet:
         ) from cause
 
     async def _send(self, letters: Sequence[Letter]) -> None:
-        producer = await self._running()
+        producer = await self._producer.started()
         sent = [await producer.send(letter.topic, letter.value, key=letter.key, partition=0) for letter in letters]
         failures = [f for f in await asyncio.gather(*sent, return_exceptions=True) if isinstance(f, BaseException)]
         for failure in failures:
             raise failure
 
-    async def _running(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = new_producer(self._bootstrap)
-            try:
-                await producer.start()
-            except BaseException:
-                await stop_bounded(producer)
-                raise
-            self._producer = producer
-        return self._producer
-
     async def stop(self) -> None:
         """Stop the producer; the next `deliver` starts another."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await stop_bounded(producer)
+        await self._producer.stop()

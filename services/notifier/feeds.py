@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.domain import records as r
@@ -14,7 +14,7 @@ from shared.domain.errors import EventSchemaError, RecordSchemaError
 from shared.domain.events import LogRecord
 from shared.messaging import codec
 from shared.messaging import topics as t
-from shared.messaging.kafka import new_producer, new_reader, partitions_of, read_to_end, running, stop_bounded
+from shared.messaging.kafka import RemadeProducer, new_reader, partitions_of, read_to_end, running
 
 _POLL_MS = 1000
 _STALLED_S = 30.0  # without an answer for so long the notifier makes no progress (an empty fetch is answered in 0.1 s)
@@ -155,10 +155,9 @@ class KafkaReporter:
     """The real one: it tries until Kafka has the report, with growing waits, and a new producer after each failure."""
 
     def __init__(self, bootstrap: str, prefix: str, log: structlog.stdlib.BoundLogger) -> None:
-        self._bootstrap = bootstrap
         self._topic = prefix + t.REQUESTS
         self._log = log
-        self._producer: AIOKafkaProducer | None = None
+        self._producer = RemadeProducer(bootstrap)
 
     async def report(self, report: r.ReportNotice) -> None:
         """As `Reporter.report`; without Kafka there is nothing else to do, so it waits as long as it takes."""
@@ -175,18 +174,9 @@ class KafkaReporter:
                 return
 
     async def _send(self, value: bytes) -> None:
-        if self._producer is None:
-            producer = new_producer(self._bootstrap)
-            try:
-                await producer.start()
-            except BaseException:
-                await stop_bounded(producer)
-                raise
-            self._producer = producer
-        await self._producer.send_and_wait(self._topic, value, partition=0)
+        producer = await self._producer.started()
+        await producer.send_and_wait(self._topic, value, partition=0)
 
     async def stop(self) -> None:
         """Stop the producer."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await stop_bounded(producer)
+        await self._producer.stop()

@@ -35,7 +35,6 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=False, kw_only=Tr
     tls_name: str
     name: str
     own_lines: tuple[str, ...]
-    hints: tuple[str, ...] = ()
     seen_at: UtcDatetime
     edge: str
     imported: bool = False

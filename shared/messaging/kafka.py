@@ -99,6 +99,37 @@ async def running(client: AIOKafkaConsumer | AIOKafkaProducer) -> AsyncIterator[
         await stop_bounded(client)
 
 
+class RemadeProducer:
+    """A producer that is started when it is first needed, and made anew after `stop`: one whose send failed is spoilt."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+
+    async def started(self) -> AIOKafkaProducer:
+        """
+        The producer, running.
+
+        Raises:
+            KafkaError: it cannot be started; nothing of it is left.
+        """
+        if self._producer is None:
+            producer = new_producer(self._bootstrap)
+            try:
+                await producer.start()
+            except BaseException:
+                await stop_bounded(producer)
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def stop(self) -> None:
+        """Stop it, if it runs; the next `started` makes another."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_bounded(producer)
+
+
 async def await_broker(bootstrap: str, stopping: asyncio.Event, tell: Callable[[str], object]) -> bool:
     """
     Wait until a broker answers at *bootstrap*; False when *stopping* is set before.

@@ -318,7 +318,7 @@ class _Producer:
 
 def _outlet_with(producers: list[_Producer], monkeypatch: pytest.MonkeyPatch) -> KafkaOutlet:
     left = iter(producers)
-    monkeypatch.setattr("services.detector.outlet.new_producer", lambda _: next(left))
+    monkeypatch.setattr("shared.messaging.kafka.new_producer", lambda _: next(left))
     return KafkaOutlet("127.0.0.1:1", structlog.get_logger(), backoff_first_s=0.001)
 
 
