@@ -8,14 +8,16 @@ import typer
 
 from shared.domain.errors import PatchgateError
 from shared.messaging import admin
-from shared.runtime.settings import CommonSettings
+from shared.runtime.settings import CommonSettings, brokers
 
 app = typer.Typer(no_args_is_help=True, help="The topics that all services meet in.")
 
 Bootstrap = Annotated[
     str,
     typer.Option(
-        "--bootstrap", envvar=["PATCHGATE_BOOTSTRAP", "KAFKA_BOOTSTRAP_SERVERS"], help="The broker's host:port."
+        "--bootstrap",
+        envvar=["PATCHGATE_BOOTSTRAP", "KAFKA_BOOTSTRAP_SERVERS"],
+        help="The broker's host:port, several with commas.",
     ),
 ]
 Prefix = Annotated[str, typer.Option("--prefix", envvar="PATCHGATE_TOPIC_PREFIX", help="Put before each name.")]
@@ -31,12 +33,17 @@ def apply(
     partitions: Annotated[
         int, typer.Option("--partitions", min=1, max=10_000, help="Of mail-evidence and verdicts.")
     ] = admin.DEFAULT_PARTITIONS,
-    replication: Annotated[int, typer.Option("--replication", min=1, help="Copies of each new topic.")] = 1,
+    replication: Annotated[
+        int | None,
+        typer.Option(
+            "--replication", min=1, help="Copies of each new topic.", show_default="3 on three brokers, else theirs"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create what is missing; refuse, and change nothing, where a topic has other settings or partitions."""
     try:
-        changes = asyncio.run(admin.apply(bootstrap, prefix, partitions, replication))
+        changes = asyncio.run(admin.apply(brokers(bootstrap), prefix, partitions, replication))
     except PatchgateError as error:
         raise _failed(error) from error
     if as_json:
@@ -62,7 +69,7 @@ def check(
 ) -> None:
     """Tell each difference in a line; exit code 1 if there is one."""
     try:
-        differences = asyncio.run(admin.check(bootstrap, prefix, partitions))
+        differences = asyncio.run(admin.check(brokers(bootstrap), prefix, partitions, copies=True))
     except PatchgateError as error:
         raise _failed(error) from error
     if as_json:

@@ -18,6 +18,8 @@ from services.cli.parts import Broker, Part, Service
 from services.cli.supervisor import Supervisor
 from shared.domain.errors import ConfigError
 from shared.messaging import admin, embedded
+from shared.messaging.cluster_plan import remembered
+from shared.messaging.cluster_status import look
 
 _BESIDE = ("detector", "enforcer", "status")
 _NOTIFIER = "notifier"
@@ -190,13 +192,23 @@ async def bring_up(supervisor: Supervisor, plan: Plan, log: MergedLog) -> None:
 
 
 async def _own_broker(supervisor: Supervisor, plan: Plan, log: MergedLog) -> str:
-    """Start our broker; one that `patchgate broker start` left running is used, and left running."""
+    """Start our broker; one that `patchgate broker start` left running is used, and left running. So are three nodes."""
+    three = await asyncio.to_thread(_three_nodes, plan.state_dir)
+    if three:
+        log.write("broker", f"three nodes run already at {three}, and will go on running")
+        return three
     seen = await asyncio.to_thread(embedded.status, plan.state_dir)
     if seen.running and seen.bootstrap:
         log.write("broker", f"runs already at {seen.bootstrap} (process {seen.pid}), and will go on running")
         return seen.bootstrap
     await supervisor.start("broker")
     return f"{embedded.DEFAULT_HOST}:{plan.broker_port}"
+
+
+def _three_nodes(state_dir: Path) -> str:
+    """Where the three nodes of *state_dir* serve; "" where there are none, or none serves (then the start says so)."""
+    cluster = remembered(state_dir)
+    return cluster.bootstrap if cluster is not None and look(cluster) is not None else ""
 
 
 def down() -> None:

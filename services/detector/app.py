@@ -87,7 +87,7 @@ def declare(
     quiet = logging.getLogger("faststream")
     quiet.setLevel(logging.ERROR)  # it warns at each start that it creates no topics, which is what we want
     broker = KafkaBroker(
-        settings.bootstrap,
+        settings.bootstrap.split(","),  # the library takes a text for one address
         consumer_only=True,  # our own producer sends: FastStream's publish is a round trip a record
         allow_auto_create_topics=False,
         apply_types=False,

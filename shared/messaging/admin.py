@@ -2,6 +2,9 @@
 Creating the topics, and telling where they differ from what they must be. Nothing is ever altered or deleted.
 
 `apply` looks first and creates only if nothing differs, so that a refusal leaves everything as it was.
+
+Copies are looked at apart: too few endanger what is kept, but make nothing wrong, so `check` tells of them when it is asked,
+and nobody refuses to work.
 """
 
 import asyncio
@@ -21,6 +24,10 @@ from shared.messaging.topics import TOPICS, Topic
 DEFAULT_PARTITIONS = 4
 """Of the topics that spread: two detectors on two cores each, and room; it can be raised in Kafka, never lowered."""
 
+COPIES, MIN_IN_SYNC = 3, 2
+"""Where there are three brokers: a record is on all three, and acknowledged when two have it. One may die, and all goes on."""
+
+_INTERNAL = ("__consumer_offsets", "__transaction_state")  # Kafka's own, made at first use
 _CREATE_TIMEOUT_MS = 20_000
 _SEEN_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
@@ -48,16 +55,16 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def apply(
-    bootstrap: str, prefix: str, partitions: int = DEFAULT_PARTITIONS, replication: int = 1
+    bootstrap: str, prefix: str, partitions: int = DEFAULT_PARTITIONS, replication: int | None = None
 ) -> list[Change]:
     """
     Create the topics that are missing.
 
     Args:
-        bootstrap: host:port of the broker.
+        bootstrap: host:port of the broker, several with commas.
         prefix: put before each name.
         partitions: of the topics that spread; the others have one, since their order is part of their meaning.
-        replication: copies of each new topic; those of existing topics are the operator's.
+        replication: copies of each new topic; None: 3 where there are three brokers, else what the broker's own default is.
 
     Raises:
         ConfigError: a topic that exists differs (one line for each difference), or the broker refuses to create one.
@@ -71,20 +78,29 @@ async def apply(
         missing = {difference.topic for difference in found}
         if missing:
             new = [topic for topic in TOPICS if prefix + topic.name in missing]
-            await _create(admin, new, prefix, partitions, replication)
+            await _create(admin, new, prefix, partitions, replication or await _copies(admin))
             await _await_all(admin, prefix, partitions)
     return [Change(topic=prefix + topic.name, created=prefix + topic.name in missing) for topic in TOPICS]
 
 
-async def check(bootstrap: str, prefix: str, partitions: int | None = None) -> list[Difference]:
+async def check(
+    bootstrap: str, prefix: str, partitions: int | None = None, *, copies: bool = False
+) -> list[Difference]:
     """
-    Tell every difference; empty where all is well. partitions: of the topics that spread, None: any number will do.
+    Tell every difference; empty where all is well.
+
+    Args:
+        bootstrap: host:port of the broker, several with commas.
+        prefix: put before each name.
+        partitions: of the topics that spread; None: any number will do.
+        copies: tell as well where there are fewer copies than the brokers allow, of Kafka's own topics too.
 
     Raises:
         TransientError: the broker does not answer.
     """
     async with _admin(bootstrap) as admin:
-        return await _differences(admin, prefix, partitions)
+        found = await _differences(admin, prefix, partitions)
+        return found + (await _copy_differences(admin, prefix) if copies else [])
 
 
 @asynccontextmanager
@@ -104,8 +120,9 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 async def _create(
     admin: AIOKafkaAdminClient, topics: list[Topic], prefix: str, partitions: int, replication: int
 ) -> None:
+    safe = {"min.insync.replicas": str(MIN_IN_SYNC)} if replication >= COPIES else {}
     new = [
-        NewTopic(prefix + topic.name, partitions if topic.spread else 1, replication, topic_configs=dict(topic.config))
+        NewTopic(prefix + topic.name, partitions if topic.spread else 1, replication, topic_configs=topic.config | safe)
         for topic in topics
     ]
     response = await admin.create_topics(new, timeout_ms=_CREATE_TIMEOUT_MS)
@@ -137,7 +154,7 @@ async def _differences(admin: AIOKafkaAdminClient, prefix: str, partitions: int 
     for topic, name in zip(TOPICS, names, strict=True):
         if name not in configs:
             remedy = "run `patchgate topics apply`"
-            found.append(Difference(topic=name, setting="topic", expected="there", found="missing", remedy=remedy))
+            found.append(_difference(name, "topic", "there", "missing", remedy))
             continue
         found += _count_difference(topic, name, existing[name], partitions)
         found += _config_differences(topic, name, configs[name])
@@ -153,37 +170,75 @@ def _count_difference(topic: Topic, name: str, count: int, partitions: int | Non
         if topic.spread
         else "partitions cannot be taken away: move to another PATCHGATE_TOPIC_PREFIX"
     )
-    return [Difference(topic=name, setting="partitions", expected=str(expected), found=str(count), remedy=remedy)]
+    return [_difference(name, "partitions", str(expected), str(count), remedy)]
 
 
 def _config_differences(topic: Topic, name: str, config: dict[str, str]) -> list[Difference]:
     return [
-        Difference(
-            topic=name,
-            setting=key,
-            expected=value,
-            found=config.get(key, "unknown to the broker"),
-            remedy=f"set it with Kafka's own tool: kafka-configs.sh --alter --topic {name} --add-config {key}={value}",
-        )
+        _setting_difference(name, key, value, config.get(key, "unknown to the broker"))
         for key, value in topic.config.items()
         if config.get(key) != value
     ]
 
 
+async def _copies(admin: AIOKafkaAdminClient) -> int:
+    """
+    How many copies a topic shall have.
+
+    The brokers' own default counts too: with one of three away only two are seen, and theirs says that there are three.
+    """
+    brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
+    configs = await _described(admin, [ConfigResource(ConfigResourceType.BROKER, str(brokers[0]))])
+    default = configs[str(brokers[0])].get("default.replication.factor") or "1"
+    return max(int(default), COPIES if len(brokers) >= COPIES else 1)
+
+
+async def _copy_differences(admin: AIOKafkaAdminClient, prefix: str) -> list[Difference]:
+    expected = await _copies(admin)
+    if expected < COPIES:
+        return []
+    ours = {prefix + topic.name for topic in TOPICS} | set(_INTERNAL)
+    copies = {
+        entry["topic"]: min(len(partition["replicas"]) for partition in entry["partitions"])
+        for entry in await admin.describe_topics()
+        if entry["topic"] in ours and entry["partitions"]
+    }
+    configs = await _configs(admin, sorted(copies))
+    found = []
+    for name in sorted(configs):
+        if copies[name] < COPIES:
+            remedy = "add copies with Kafka's own tool kafka-reassign-partitions.sh"
+            found.append(_difference(name, "replication", str(COPIES), str(copies[name]), remedy))
+        least = configs[name].get("min.insync.replicas", "1")
+        if int(least) < MIN_IN_SYNC:
+            found.append(_setting_difference(name, "min.insync.replicas", str(MIN_IN_SYNC), least))
+    return found
+
+
+def _setting_difference(topic: str, key: str, value: str, found: str) -> Difference:
+    remedy = f"set it with Kafka's own tool: kafka-configs.sh --alter --topic {topic} --add-config {key}={value}"
+    return _difference(topic, key, value, found, remedy)
+
+
+def _difference(topic: str, setting: str, expected: str, found: str, remedy: str) -> Difference:
+    return Difference(topic=topic, setting=setting, expected=expected, found=found, remedy=remedy)
+
+
 async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     """The settings in force of each topic, defaults included."""
-    if not names:
+    return await _described(admin, [ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+
+
+async def _described(admin: AIOKafkaAdminClient, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
+    if not resources:
         return {}
-    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     found: dict[str, dict[str, str]] = {}
-    for response in responses:
+    for response in await admin.describe_configs(resources):
         for code, text, _kind, name, entries in response.resources:
             if code == UnknownTopicOrPartitionError.errno:
                 continue  # deleted since it was listed
             if code:
-                raise TransientError(
-                    f"the settings of topic {name} cannot be read: {for_code(code).__name__} {text or ''}"
-                )
+                raise TransientError(f"the settings of {name} cannot be read: {for_code(code).__name__} {text or ''}")
             found[name] = {entry[0]: _text(entry[1]) for entry in entries}
     return found
 

@@ -1,14 +1,15 @@
 """
 One KRaft node of Apache Kafka as files and a command: its settings, its directory, its identity, its Java.
 
-Below the state directory lies `broker/`:
+Below the state directory lies `broker/`. Of one node it holds the following; of three it holds `cluster.json` and the
+following three times, in `node-1/` to `node-3/`:
 
     data/               Kafka's own; appears whole (formatted beside it, then renamed), so an interrupted format leaves no half
     identity.json       cluster id and node id that we gave to `data/`; anything else in there is another node's
     server.properties, logging.properties     written anew at each start
     broker.0.log        Kafka's log from warnings upwards, begun anew at each start; 1 and 2 are older; 5 MB each at most
     broker.out          what Java itself prints; emptied at each start
-    broker.pid          see embedded.py
+    broker.pid          see node_process.py
     tmp/                native libraries that Kafka unpacks
 """
 
@@ -16,20 +17,16 @@ import importlib
 import os
 import platform
 import shutil
-import subprocess
-import uuid
-from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from shared.messaging.jars import BrokerError
 
 NODE_ID = 1
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 19092  # not 9092: that is where somebody's own Kafka is
 MIN_FREE_BYTES = 256 * 1024 * 1024  # below this Kafka may not even get through its start: it lays files of 10 MB ahead
-_FORMAT_TIMEOUT_S = 60.0  # takes 1 s; a machine 60 times slower is stuck
 _LOG_FILE_BYTES = 5_000_000
 
 # What `docker-compose.yml` gives to its node as well; a test compares the two.
@@ -49,6 +46,19 @@ SETTINGS: Mapping[str, str] = {
     # The default of 128 MB is for a heap of many GB; 32 MB map a million keys in two passes.
     "log.cleaner.dedupe.buffer.size": "33554432",
     "num.io.threads": "4",
+}
+
+COPIES, MIN_IN_SYNC = 3, 2
+# What three nodes have beside that: every record on three disks' files, acknowledged when two have it.
+REPLICATED: Mapping[str, str] = {
+    "default.replication.factor": str(COPIES),
+    "min.insync.replicas": str(MIN_IN_SYNC),
+    "offsets.topic.replication.factor": str(COPIES),
+    "transaction.state.log.replication.factor": str(COPIES),
+    "transaction.state.log.min.isr": str(MIN_IN_SYNC),
+    # A node that died is noticed by its silence, and its leaders move then; 9 s, the default, are for far networks.
+    "broker.session.timeout.ms": "6000",
+    "broker.heartbeat.interval.ms": "1000",
 }
 
 JAVA_OPTIONS = (
@@ -73,6 +83,15 @@ class Directory(NamedTuple):
     def below(cls, state_dir: Path) -> "Directory":
         """Name the node's directory below *state_dir*; creates nothing."""
         return cls(state_dir.expanduser().absolute() / "broker")
+
+    def of_node(self, node_id: int) -> "Directory":
+        """Name the directory of one of several nodes, below the common one."""
+        return Directory(self.root / f"node-{node_id}")
+
+    @property
+    def cluster_file(self) -> Path:
+        """What is remembered of several nodes; of one node there is no such file."""
+        return self.root / "cluster.json"
 
     @property
     def data(self) -> Path:
@@ -100,11 +119,13 @@ class Directory(NamedTuple):
         return self.root / "broker.pid"
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What a data directory must say it is."""
+class Member(NamedTuple):
+    """One node as the others know it; it talks to its controllers on 127.0.0.1."""
 
-    cluster_id: str
     node_id: int
+    host: str
+    port: int
+    controller_port: int
 
 
 def java() -> Path:
@@ -142,17 +163,17 @@ def create(directory: Directory) -> None:
         raise unusable(directory, error) from error
 
 
-def check_space(directory: Directory) -> None:
+def check_space(directory: Directory, nodes: int = 1) -> None:
     """
-    Make sure that Kafka has room to start.
+    Make sure that Kafka has room to start, *nodes* times over.
 
     Raises:
         BrokerError: the disk is nearly full.
     """
-    free = shutil.disk_usage(directory.root).free
-    if free < MIN_FREE_BYTES:
+    free, needed = shutil.disk_usage(directory.root).free, nodes * MIN_FREE_BYTES
+    if free < needed:
         raise BrokerError(
-            f"only {free // 1024**2} MB are free at {directory.root}, Kafka needs {MIN_FREE_BYTES // 1024**2} MB: "
+            f"only {free // 1024**2} MB are free at {directory.root}, Kafka needs {needed // 1024**2} MB: "
             "free some space, or name another --state-dir"
         )
 
@@ -165,31 +186,46 @@ def unusable(directory: Directory, error: OSError) -> BrokerError:
     )
 
 
+def check_single(directory: Directory) -> None:
+    """
+    Make sure that the directory is not one of three nodes.
+
+    Raises:
+        BrokerError: it is.
+    """
+    if directory.cluster_file.exists():
+        raise BrokerError(
+            f"{directory.root} holds three nodes, which cannot become one: `patchgate broker start --nodes 3` starts them "
+            "(`patchgate up` then uses them), or name another --state-dir"
+        )
+
+
 def write_settings(
-    directory: Directory, *, host: str, port: int, controller_port: int, overrides: Mapping[str, str]
+    directory: Directory, member: Member, members: Sequence[Member], overrides: Mapping[str, str]
 ) -> None:
     """
-    Write what Kafka and its log read at start.
+    Write what Kafka and its log read at start. members: all nodes of the cluster, this one included.
 
     Raises:
         BrokerError: the directory cannot be written.
     """
-    address = f"[{host}]" if ":" in host else host
+    address = f"[{member.host}]" if ":" in member.host else member.host
     settings = {
         "process.roles": "broker,controller",
-        "node.id": str(NODE_ID),
-        "listeners": f"PLAINTEXT://{address}:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{address}:{port}",
+        "node.id": str(member.node_id),
+        "listeners": f"PLAINTEXT://{address}:{member.port},CONTROLLER://127.0.0.1:{member.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{address}:{member.port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
-        "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller_port}",
+        "controller.quorum.voters": ",".join(f"{one.node_id}@127.0.0.1:{one.controller_port}" for one in members),
         "log.dirs": str(directory.data),
         **SETTINGS,
+        **(REPLICATED if len(members) > 1 else {}),
         **overrides,
     }
     try:
-        directory.properties.write_text(_properties(settings), "ascii")
-        (directory.root / "logging.properties").write_text(_properties(_logging(directory)), "ascii")
+        directory.properties.write_text(properties(settings), "ascii")
+        (directory.root / "logging.properties").write_text(properties(_logging(directory)), "ascii")
     except OSError as error:
         raise unusable(directory, error) from error
 
@@ -203,12 +239,14 @@ def _logging(directory: Directory) -> dict[str, str]:
         f"{handler}.limit": str(_LOG_FILE_BYTES),
         f"{handler}.count": "3",
         f"{handler}.append": "false",
+        # A node that is away would be told of twice a second, and push all else out of the files.
+        "org.apache.kafka.clients.NetworkClient.level": "SEVERE",
         f"{handler}.formatter": "java.util.logging.SimpleFormatter",
         "java.util.logging.SimpleFormatter.format": "%1$tFT%1$tT.%1$tL%1$tz %4$s %3$s: %5$s%6$s%n",
     }
 
 
-def _properties(settings: Mapping[str, str]) -> str:
+def properties(settings: Mapping[str, str]) -> str:
     """Write Java's properties format, which is ASCII: all else as UTF-16 escapes."""
     return "".join(f"{key}={''.join(map(_escape, value))}\n" for key, value in settings.items())
 
@@ -245,94 +283,3 @@ def server_command(directory: Directory) -> list[str]:
     """Make the command line of the node itself, which ends with the path of its settings."""
     argv = command(directory, "kafka.Kafka", str(directory.properties))
     return [*argv[:-2], f"-Djava.util.logging.config.file={directory.root / 'logging.properties'}", *argv[-2:]]
-
-
-def check_or_format(directory: Directory, env: Mapping[str, str]) -> bool:
-    """
-    Make sure that `data/` is this node's; format it if there is none yet.
-
-    Returns:
-        True if it was formatted now.
-
-    Raises:
-        BrokerError: the data are half there or another node's, or formatting failed.
-    """
-    try:
-        if directory.data.exists() and any(directory.data.iterdir()):
-            _check_identity(directory)
-            return False
-        _format(directory, env)
-    except OSError as error:
-        raise unusable(directory, error) from error
-    return True
-
-
-def _check_identity(directory: Directory) -> None:
-    found = _identity_of(directory.data / "meta.properties")
-    if found is None:
-        raise BrokerError(
-            f"{directory.data} holds files but no readable meta.properties: formatting was cut short, or files were lost. "
-            f"Restore it from a backup; if it holds nothing you need, delete {directory.root} and start again"
-        )
-    try:
-        expected = msgspec.json.decode((directory.root / "identity.json").read_bytes(), type=Identity)
-    except (FileNotFoundError, msgspec.DecodeError):
-        expected = None
-    if found != expected:
-        ours = (
-            f"ours is cluster {expected.cluster_id}, node {expected.node_id}"
-            if expected
-            else "identity.json does not tell of ours"
-        )
-        raise BrokerError(
-            f"{directory.data} belongs to another node (cluster {found.cluster_id}, node {found.node_id}; {ours}): "
-            "name another --state-dir, or put the whole broker directory back as it was"
-        )
-
-
-def _identity_of(meta: Path) -> Identity | None:
-    try:
-        lines = meta.read_text("utf-8").splitlines()
-        values = dict(line.split("=", 1) for line in lines if "=" in line)
-        return Identity(values["cluster.id"], int(values["node.id"]))
-    except (FileNotFoundError, UnicodeDecodeError, KeyError, ValueError):
-        return None
-
-
-def _format(directory: Directory, env: Mapping[str, str]) -> None:
-    """Format beside the final place, so that `data/` is there whole or not at all."""
-    fresh = directory.root / "data.new"
-    shutil.rmtree(fresh, ignore_errors=True)  # of a format that was cut short: nothing was ever stored in it
-    identity = Identity(urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), NODE_ID)
-    settings = directory.root / "format.properties"
-    text = directory.properties.read_text("ascii")
-    settings.write_text(text + _properties({"log.dirs": str(fresh)}), "ascii")
-    _run_format(
-        command(
-            directory, "kafka.tools.StorageTool", "format", f"--cluster-id={identity.cluster_id}", "-c", str(settings)
-        ),
-        env,
-    )
-    settings.unlink()
-    (directory.root / "identity.json").write_bytes(msgspec.json.encode(identity))
-    fresh.rename(directory.data)
-
-
-def _run_format(argv: list[str], env: Mapping[str, str]) -> None:
-    """Run Kafka's formatter; `run` kills and reaps it at the time limit."""
-    limit_s = _FORMAT_TIMEOUT_S
-    try:
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=limit_s, check=False)  # noqa: S603 - our own Java and path
-    except subprocess.TimeoutExpired as error:
-        raise BrokerError(
-            f"formatting Kafka's data took over {limit_s:.0f} s and was ended: is the disk well?"
-        ) from error
-    if done.returncode != 0:
-        raise BrokerError(f"formatting Kafka's data failed: {reason_in(done.stdout + done.stderr)}")
-
-
-def reason_in(text: str) -> str:
-    """Pick the line of Kafka's output that an operator can use: the deepest cause named last."""
-    lines = [line.strip() for line in text.splitlines()]
-    causes = [line for line in lines if line.startswith("Caused by:") or "Exception:" in line or "Error:" in line]
-    return causes[-1][:300] if causes else "it says nothing of why; perhaps it was killed"

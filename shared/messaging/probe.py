@@ -12,7 +12,23 @@ from shared.messaging.jars import BrokerError
 
 _POLL_S = 0.05
 _PROBE_TIMEOUT_S = 2.0
-_MAX_REPLY_BYTES = 1_000_000  # a metadata reply without topics has about 60; more is not Kafka
+_MAX_REPLY_BYTES = 1_000_000  # a metadata reply without topics has about 60, one with 10,000 partitions 500,000
+
+
+def ask(host: str, port: int, request: bytes) -> bytes:
+    """
+    Send one request to a Kafka, and return its reply, both without the length in front.
+
+    Raises:
+        OSError: nobody answers within 2 s, or with more than 1 MB.
+    """
+    with (
+        socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S) as connection,
+        connection.makefile("rb") as reply,
+    ):
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        size = int.from_bytes(reply.read(4), "big")
+        return reply.read(size) if size <= _MAX_REPLY_BYTES else b""
 
 
 def alive_brokers(host: str, port: int) -> int:
@@ -28,14 +44,7 @@ def alive_brokers(host: str, port: int) -> int:
     Source: Kafka protocol, request header 1, Metadata request 1 (api key 3), Metadata response 1.
     """
     client = b"patchgate"
-    body = struct.pack(f">hhih{len(client)}si", 3, 1, 0, len(client), client, 0)
-    with (
-        socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S) as connection,
-        connection.makefile("rb") as reply,
-    ):
-        connection.sendall(struct.pack(">i", len(body)) + body)
-        size = int.from_bytes(reply.read(4), "big")
-        content = reply.read(size) if size <= _MAX_REPLY_BYTES else b""
+    content = ask(host, port, struct.pack(f">hhih{len(client)}si", 3, 1, 0, len(client), client, 0))
     try:
         _correlation, brokers = struct.unpack_from(">ii", content)
     except struct.error as error:

@@ -1,5 +1,6 @@
 """Settings: the environment, read once in `__main__`, into a frozen Struct. A wrong one ends the start with one line."""
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from shared.domain.errors import ConfigError
 
 PREFIX = "PATCHGATE_"
 _SECRET_WORDS = ("password", "secret", "token")
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:;/\[\]]+)(:\d{1,5})?")
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,10 +50,29 @@ def from_env(kind: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
             values[field.name] = environ[variable]
     if "bootstrap" not in values and "KAFKA_BOOTSTRAP_SERVERS" in environ:
         values["bootstrap"] = environ["KAFKA_BOOTSTRAP_SERVERS"]
+    if "bootstrap" in values:
+        values["bootstrap"] = brokers(values["bootstrap"])
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"settings: {error}; fields are read from {PREFIX}NAME, such as {PREFIX}BOOTSTRAP") from error
+
+
+def brokers(text: str) -> str:
+    """
+    Read a list of brokers, host:port with commas between; any of them will do to find the others.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = [one.strip() for one in text.split(",")]
+    for one in found:
+        if not _BROKER.fullmatch(one):
+            raise ConfigError(
+                f"settings: {one!r} in the list of brokers {text!r} is no host:port; write host:port, several with commas "
+                "(PATCHGATE_BOOTSTRAP or KAFKA_BOOTSTRAP_SERVERS)"
+            )
+    return ",".join(found)
 
 
 def shown(settings: CommonSettings) -> dict[str, object]:

@@ -23,6 +23,28 @@ def test_the_common_name_of_the_brokers_serves_as_well() -> None:
     assert from_env(CommonSettings, both).bootstrap == "b:2"
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("a:1", "a:1"),
+        ("a:1,b:2,c:3", "a:1,b:2,c:3"),
+        (" a:1 , [::1]:2,192.0.2.7:3", "a:1,[::1]:2,192.0.2.7:3"),
+        ("kafka", "kafka"),
+    ],
+)
+def test_several_brokers_are_a_list_with_commas(given: str, read: str) -> None:
+    """As many as there are, blanks or not; the clients get it without."""
+    assert from_env(CommonSettings, {"PATCHGATE_BOOTSTRAP": given}).bootstrap == read
+
+
+@pytest.mark.parametrize("given", ["", "a:1,", "a:1;b:2", "a:b", "kafka://a:1", "a:1 b:2", "::1:9092"])
+def test_what_is_no_list_of_brokers_is_one_line(given: str) -> None:
+    """It names what it cannot read, and where it stands, before any client is made."""
+    with pytest.raises(ConfigError, match=r"is no host:port.*PATCHGATE_BOOTSTRAP") as error:
+        from_env(CommonSettings, {"KAFKA_BOOTSTRAP_SERVERS": given})
+    assert "\n" not in str(error.value)
+
+
 def test_a_wrong_value_names_the_field_and_where_it_is_read() -> None:
     """One line, before any listener opens."""
     with pytest.raises(ConfigError, match=r"heartbeat_ms.*PATCHGATE_NAME"):
