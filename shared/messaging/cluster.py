@@ -43,15 +43,17 @@ def start(
     state_dir: Path,
     *,
     port: int | None = None,
+    only: Sequence[int] | None = None,
     settings: Mapping[str, str] | None = None,
     progress: Progress = no_progress,
     timeout_s: float = START_TIMEOUT_S,
 ) -> ClusterHandle:
     """
-    Start the nodes of *state_dir* that do not run, and wait until all know one another.
+    Start the nodes of *state_dir* that do not run, and wait until all that run know one another.
 
     Args:
         state_dir: their data lie in `broker/node-N/` below.
+        only: which nodes; None: all.
         port: the first of six in a row; None: the one remembered, at first 19092.
         settings: Kafka settings that go before ours.
         progress: told each step.
@@ -66,7 +68,7 @@ def start(
     node.create(common)
     with node_process.exclusive(common, timeout_s):
         cluster = settled(common, remembered(state_dir), port)
-        return Starter(common, cluster, settings or {}, progress, timeout_s).start()
+        return Starter(common, cluster, settings or {}, progress, timeout_s).start(only)
 
 
 def stop(state_dir: Path, timeout_s: float = STOP_TIMEOUT_S) -> int:

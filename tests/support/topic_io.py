@@ -85,6 +85,11 @@ class ServiceProcess:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(WAIT_S)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
     async def ended(self) -> int:
         """Wait for it to end by itself; its exit code."""
 
