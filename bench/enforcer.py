@@ -54,10 +54,10 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         tell("starting and stopping")
         restarts = [_restart(where) for _ in range(2 if quick else 4)][1:]
         tell(f"{no_news:,} sightings that are no news")
-        repeated = _catch_up(where, 0, no_news, servers, at)
+        repeated = catch_up(where, 0, no_news, servers, at)
         tell(f"{news:,} sightings that are news")
         before = bytes_of_log(where, t.LOG)
-        first = _catch_up(where, servers, news, servers + news, at)
+        first = catch_up(where, servers, news, servers + news, at)
         per_record = (bytes_of_log(where, t.LOG) - before) / news
     return [
         *_rates("news", first, _TARGET_NEWS),
@@ -109,7 +109,8 @@ def _feed(where: Place, first: int, count: int, servers: int, at: datetime) -> i
     return asyncio.run(end_of(where, t.SIGHTINGS))
 
 
-def _catch_up(where: Place, first: int, count: int, servers: int, at: datetime) -> Run:
+def catch_up(where: Place, first: int, count: int, servers: int, at: datetime) -> Run:
+    """Write *count* sightings of servers from *first* to below *servers*, and let an enforcer that starts then take them."""
     end = fresh(_feed, where, first, count, servers, at)
     begin = end - count
     with service("enforcer", where) as one:

@@ -52,13 +52,13 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
             first = 0
             for per_s in _RATES:
                 tell(f"{per_s} messages a second for {seconds} s")
-                rows += _rows(per_s, sorted(fresh(_follow_cures, where, first, per_s, seconds)))
+                rows += _rows(per_s, sorted(fresh(follow_cures, where, first, per_s, seconds)))
                 first += per_s * seconds
     return rows
 
 
 def _rows(per_s: int, late_ms: list[float]) -> list[Row]:
-    p50, p99 = _share(late_ms, 0.50), _share(late_ms, 0.99)
+    p50, p99 = share(late_ms, 0.50), share(late_ms, 0.99)
     what, asked = f"{per_s} messages a second", per_s == max(_RATES)
     return [
         single(
@@ -77,8 +77,9 @@ def _rows(per_s: int, late_ms: list[float]) -> list[Row]:
     ]
 
 
-def _share(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+def share(ordered: list[float], part: float) -> float:
+    """The value below which that part of *ordered* lies."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def _seed(where: Place, servers: int) -> datetime:
@@ -108,7 +109,8 @@ class _Watched(DecisionSink):
             self._more.set()
 
 
-def _follow_cures(where: Place, first: int, per_s: int, seconds: int) -> list[float]:
+def follow_cures(where: Place, first: int, per_s: int, seconds: int) -> list[float]:
+    """Milliseconds from a mail at one edge to the decision at another, of each message behind the first ones."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     return asyncio.run(_late_ms(where, first, per_s, seconds))
 

@@ -121,8 +121,9 @@ def restart(
     restarted = []
     with node_process.exclusive(common, timeout_s):
         for number in nodes:
-            _check_others(cluster, number)
-            pid = running(common, cluster).get(number)
+            pids = running(common, cluster)
+            _check_others(cluster, number, pids)
+            pid = pids.get(number)
             if pid is not None:
                 progress(f"stopping node {number}", 0, 1)
                 node_process.end([pid], STOP_TIMEOUT_S)
@@ -133,16 +134,22 @@ def restart(
     return restarted
 
 
-def _check_others(cluster: Cluster, number: int) -> None:
-    """Nobody else may lack a copy: with two of three away from a partition it could not be written."""
+def _check_others(cluster: Cluster, number: int, pids: Mapping[int, int]) -> None:
+    """Both others must run and lack nothing: with two of three away from a partition it could not be written."""
     seen = look(cluster)
     if seen is None:
-        raise BrokerError("no node answers: `patchgate broker start --nodes 3` first")
+        raise BrokerError("no node answers: `patchgate broker start` starts those that do not run")
+    # One that died a moment ago still counts for the cluster.
+    away = sorted({one.node_id for one in cluster.members} - {number} - (seen.alive & pids.keys()))
+    if away:
+        raise BrokerError(
+            f"node {away[0]} is away, and node {number} cannot be spared meanwhile: `patchgate broker start` first"
+        )
     lacking = [one for one in seen.lacking() if set(one.replicas) - set(one.in_sync) - {number}]
     if lacking:
         raise BrokerError(
             f"{len(lacking)} partitions lack a copy on another node than {number}, such as {lacking[0].topic}: "
-            "bring that one back first (`patchgate broker status` names it)"
+            "wait until `patchgate broker status` says that all have all"
         )
 
 

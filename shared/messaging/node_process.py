@@ -123,11 +123,28 @@ def end(pids: Iterable[int], timeout_s: float) -> None:
         with suppress(psutil.NoSuchProcess):
             processes.append(psutil.Process(pid))
     _signal(processes, "terminate")
-    _, alive = psutil.wait_procs(processes, timeout_s)
+    alive = _alive_after(processes, timeout_s)
     _signal(alive, "kill")
-    _, alive = psutil.wait_procs(alive, _KILL_TIMEOUT_S)
+    alive = _alive_after(alive, _KILL_TIMEOUT_S)
     if alive:
         raise _cannot_end(alive[0].pid, "it does not obey SIGKILL")
+
+
+def _alive_after(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Which of them have not ended within *timeout_s*. One that waits for its parent to reap it has."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        _, processes = psutil.wait_procs(processes, _POLL_S)
+        processes = [process for process in processes if not _is_zombie(process)]
+        if not processes or time.monotonic() > deadline:
+            return processes
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _signal(processes: Iterable[psutil.Process], how: str) -> None:

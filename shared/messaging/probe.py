@@ -1,5 +1,6 @@
 """Sockets around a Kafka node: does one answer, and is a port free to put one on."""
 
+import random
 import socket
 import struct
 import time
@@ -12,6 +13,7 @@ from shared.messaging.jars import BrokerError
 
 _POLL_S = 0.05
 _PROBE_TIMEOUT_S = 2.0
+_ROW_TRIES, _ROW_BETWEEN = 200, (20_000, 32_000)
 _MAX_REPLY_BYTES = 1_000_000  # a metadata reply without topics has about 60, one with 10,000 partitions 500,000
 
 
@@ -79,6 +81,22 @@ def free_port() -> int:
     """Let the system choose a loopback port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def free_row(count: int) -> int:
+    """
+    Find *count* loopback ports in a row that are free now, below those that the system hands out by itself.
+
+    Raises:
+        BrokerError: not in 200 tries.
+    """
+    for _ in range(_ROW_TRIES):
+        first = random.randrange(*_ROW_BETWEEN)  # noqa: S311 - nobody is to be kept from guessing it
+        with suppress(BrokerError):
+            for port in range(first, first + count):
+                check_free("127.0.0.1", port)
+            return first
+    raise BrokerError(f"no {count} free ports in a row on 127.0.0.1: name the first of some with --port")
 
 
 def check_free(host: str, port: int) -> None:

@@ -18,20 +18,19 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.domain.events import CaseOpened
-from shared.messaging import admin, cluster, replicas
+from shared.messaging import admin, cluster, probe, replicas
 from shared.messaging import topics as t
 from shared.messaging.cluster_status import look
 from shared.messaging.codec import encode
 from shared.messaging.kafka import new_producer, running
 from tests.support import law
 from tests.support.flow import Flow, policy
-from tests.support.free_ports import free_row
 from tests.support.law_check import check_law
 from tests.support.topic_io import ROOT, ServiceProcess, read_all, until, write
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
-GOES_ON_S = 60.0  # takes 7 to 10 s where the machine has nothing else to do
+GOES_ON_S = 120.0  # takes 7 to 10 s where the machine has nothing else to do
 SILENCE_S = 3.0  # an acknowledged record takes some 10 ms
 TRANSACTIONS = "__transaction_state"
 
@@ -40,7 +39,7 @@ TRANSACTIONS = "__transaction_state"
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Lend three running nodes, started as an operator starts them, and see that no process of them stays."""
     state = tmp_path_factory.mktemp("three")
-    said = patchgate(state, "start", "--nodes", "3", "--port", str(free_row(6)))
+    said = patchgate(state, "start", "--nodes", "3", "--port", str(probe.free_row(6)))
     assert said.returncode == 0, said.stderr
     yield state
     assert cluster.stop(state)
@@ -211,7 +210,9 @@ async def test_one_node_may_die_and_with_two_away_nothing_is_lost(state_dir: Pat
         told.append(f"two dead for {back - moment:.1f} s: {flow.standstill_s(moment):.1f} s without a decision")
         told.append(f"enforcer started {enforcers.starts} times")
         flow.end()
-        await until(lambda: _none_missing(flow), "every server's decision is at the edge", timeout_s=GOES_ON_S)
+        with suppress(AssertionError):
+            await until(lambda: _none_missing(flow), "every server's decision is at the edge", timeout_s=GOES_ON_S)
+        assert not flow.missing(), f"{sorted(flow.missing())[:20]} of {len(flow.offered)}: {flow.edge.counts}"
     sys.stdout.write("\n".join(["", *told, ""]))
     await _assert_whole_story(bootstrap, prefix, flow)
 
@@ -257,8 +258,9 @@ async def test_a_rolling_restart_and_a_lost_disk_are_an_operators_commands(state
     end_node(state_dir, 2, signal.SIGKILL)
     refused = await asyncio.to_thread(patchgate, state_dir, "restart", "--node", "1")
     assert refused.returncode == 1
-    assert "lack a copy on another node than 1" in refused.stderr
+    assert "node 2 is away, and node 1 cannot be spared" in refused.stderr
     assert (await asyncio.to_thread(patchgate, state_dir, "status")).returncode == 1
+    await admin.apply(handle.bootstrap, f"{prefix}two-seen.")
     shutil.rmtree(state_dir / "broker" / "node-2" / "data")
     refused = await asyncio.to_thread(patchgate, state_dir, "start")
     assert refused.returncode == 1
@@ -267,6 +269,7 @@ async def test_a_rolling_restart_and_a_lost_disk_are_an_operators_commands(state
     started = await asyncio.to_thread(patchgate, state_dir, "start")
     assert (started.returncode, started.stdout.count("already runs")) == (0, 2), started.stderr
     await asyncio.to_thread(cluster.await_whole, state_dir)
+    assert await admin.check(handle.bootstrap, f"{prefix}two-seen.", copies=True) == []
 
     done = await asyncio.to_thread(patchgate, state_dir, "restart", "--node", "1")
     assert "Node 1 runs again" in done.stdout, done.stderr
@@ -278,3 +281,15 @@ async def test_a_rolling_restart_and_a_lost_disk_are_an_operators_commands(state
     assert "leave out --port" in moved.stderr
     assert [record.value for record in await read_all(handle.bootstrap, prefix + t.LOG)] == [b"kept"]
     assert "which cannot become one" in patchgate(state_dir, "start", "--nodes", "1").stderr
+
+
+async def test_too_few_copies_are_told_and_hinder_nobody(state_dir: Path, prefix: str) -> None:
+    """Topics of one copy on three brokers are as they must be for the enforcer, and a difference each for who asks for copies."""
+    handle = await asyncio.to_thread(cluster.start, state_dir)
+    await admin.apply(handle.bootstrap, prefix, replication=1)
+    assert await admin.check(handle.bootstrap, prefix) == []
+    told = await admin.check(handle.bootstrap, prefix, copies=True)
+    assert {(one.topic.removeprefix(prefix), one.setting, one.found) for one in told} == {
+        (topic.name, "replication", "1") for topic in t.TOPICS
+    }
+    assert "kafka-reassign-partitions.sh" in str(told[0])

@@ -34,7 +34,7 @@ async def test_apply_makes_every_topic_and_a_second_time_nothing(broker_bootstra
     assert [change.created for change in first] == [True] * len(t.TOPICS)
     assert [change.created for change in again] == [False] * len(t.TOPICS)
     assert await admin.check(broker_bootstrap, prefix, 3) == []
-    assert await admin.check(broker_bootstrap, prefix) == []
+    assert await admin.check(broker_bootstrap, prefix, copies=True) == []
 
 
 async def test_only_topics_that_spread_have_more_than_one_partition(
