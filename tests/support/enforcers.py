@@ -69,10 +69,11 @@ def setup_for(
         settings=msgspec.convert(
             {"bootstrap": bootstrap, "topic_prefix": prefix, "state_dir": str(state_dir), **chosen}, EnforcerSettings
         ),
+        instance=state_dir.name,
         clock=clock or SystemClock(),
         version="test",
         log=structlog.stdlib.get_logger(),
-        progress=Progress(str(state_dir)),
+        progress=Progress(str(state_dir), state_dir.name),
         steps=steps,
     )
 
