@@ -32,6 +32,15 @@ _HEARTBEAT_MS = 500  # at most so much later than the broker a standby learns th
 Lead = Callable[[asyncio.Event], Awaitable[None]]
 
 
+def sticky() -> type[StickyPartitionAssignor]:
+    """
+    Sticky, so that a standby that joins does not take over from a leader that is well.
+
+    aiokafka keeps what a member was assigned in the class, so each consumer needs a class of its own.
+    """
+    return type("Sticky", (StickyPartitionAssignor,), {})
+
+
 class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Runs *lead* once this process owns the partition; *stand_by* is called now and then while another does."""
 
@@ -40,6 +49,7 @@ class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._stand_by = stand_by
         self._log: structlog.stdlib.BoundLogger = setup.log
         self._topic = setup.prefix + t.REQUESTS
+        self._assignor = sticky()
         session_ms = setup.settings.enforcer_session_timeout_ms
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=setup.settings.bootstrap,
@@ -50,12 +60,11 @@ class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=min(session_ms // 3, _HEARTBEAT_MS),
             rebalance_timeout_ms=_REBALANCE_MS,
-            # Sticky, so that a standby that joins does not take over from a leader that is well.
-            partition_assignment_strategy=(StickyPartitionAssignor,),
+            partition_assignment_strategy=(self._assignor,),
         )
         self._term: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
-        self._stands_by = self._lost = False
+        self._stands_by = self._lost = self._ends = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """
@@ -69,6 +78,7 @@ class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             try:
                 await self._watch(stop)
             finally:
+                self._ends = True
                 await self._resign()
         if self._term is not None:
             self._result(self._term)
@@ -99,7 +109,12 @@ class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start a term, and nothing more."""
+        # aiokafka 0.14 forgets this call. Without it all claims are of one age, and a leader that thaws and joins again
+        # could be given the partition of the one that leads by now.
+        self._assignor.on_generation_assignment(self._consumer._coordinator.generation)  # noqa: SLF001
         self._consumer.pause(*assigned)
+        if self._ends:
+            return  # a rebalance between the end of our term and our good-bye
         self._stands_by = not assigned and self._term is None
         self._lost = not assigned and self._term is not None
         if self._stands_by:

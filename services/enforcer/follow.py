@@ -63,6 +63,11 @@ class Copy:
             self.shares.pop(key, None)
 
     @property
+    def seq(self) -> int:
+        """The newest record of the log that the state holds; 0 before there is a position."""
+        return self.state.position.law.seq if self.state.position else 0
+
+    @property
     def led_by(self) -> str:
         """The instance that wrote the newest heartbeat; "" where there is none, or it cannot be read."""
         with suppress(msgspec.MsgspecError):
@@ -71,16 +76,21 @@ class Copy:
 
 
 class Follower:
-    """Keeps a copy up to date, until it is handed over. `start` must be called inside a running loop."""
+    """
+    Keeps a copy up to date, until it is handed over. `start` must be called inside a running loop.
+
+    read_last: records that were still to be read when it was asked for.
+    """
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+        self.setup = setup
         self._partitions = [TopicPartition(setup.prefix + topic, 0) for topic in (t.ENFORCER_STATE, t.DECISIONS)]
         self._copy = Copy()
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stands_by = False
         self._show_failed = False
+        self.read_last = 0
         self._begin_anew()
 
     def start(self) -> None:
@@ -103,13 +113,7 @@ class Follower:
         self._stands_by = True
         if self._task is not None and self._task.done():
             self._task.result()
-        position = self._copy.state.position
-        self._setup.progress.waiting(
-            led_by=self._copy.led_by,
-            warm=self._warm,
-            seq=position.law.seq if position else 0,
-            behind=self._behind,
-        )
+        self.setup.progress.waiting(led_by=self._copy.led_by, warm=self._warm, seq=self._copy.seq, behind=self._behind)
 
     async def hand_over(self) -> Copy:
         """
@@ -129,8 +133,8 @@ class Follower:
 
     async def _run(self) -> None:
         reader = new_reader(
-            self._setup.settings.bootstrap,
-            group=groups.standby(self._setup.prefix, self._setup.instance),
+            self.setup.settings.bootstrap,
+            group=groups.standby(self.setup.prefix, self.setup.instance),
             fetch_bytes=_FETCH_BYTES,
             idle_ms=_IDLE_MS,
         )
@@ -140,7 +144,7 @@ class Follower:
                     await self._follow(reader)
                 except (KafkaError, _DoubtfulError) as error:
                     self._begun = False
-                    self._setup.log.warning("following_anew", cause=f"{type(error).__name__}: {error}"[:300])
+                    self.setup.log.warning("following_anew", cause=f"{type(error).__name__}: {error}"[:300])
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wanted.wait(), _BACK_OFF_S)
             await self._read_to_end(reader)
@@ -168,7 +172,8 @@ class Follower:
     async def _read(self, reader: AIOKafkaConsumer, timeout_ms: int) -> None:
         got = await reader.getmany(timeout_ms=timeout_ms, max_records=_BATCH)
         for partition, records in got.items():
-            topic = partition.topic.removeprefix(self._setup.prefix)
+            self.read_last += len(records)
+            topic = partition.topic.removeprefix(self.setup.prefix)
             for record in records:
                 self._copy.take(topic, record.key or b"", record.value or None)
         if got and not self._warm:
@@ -194,16 +199,17 @@ class Follower:
             raise _DoubtfulError(f"the end was not reached for {_LEVEL_S:.0f} s: deletions may have been missed")
         self._ends = ends
         if self._stands_by:
-            await self._show(reader, positions[self._partitions[0]])
+            await self._show(reader, positions[self._partitions[0]], self._behind)
 
-    async def _show(self, reader: AIOKafkaConsumer, position: int) -> None:
+    async def _show(self, reader: AIOKafkaConsumer, position: int, behind: int) -> None:
         """For the status service. That it fails changes nothing here, and is told once."""
-        told = {self._partitions[0]: (position, groups.WARM if self._warm else groups.READING)}
+        says = groups.StandbySays(warm=self._warm, seq=self._copy.seq, behind=behind)
+        told = (position, msgspec.json.encode(says).decode())
         try:
-            await asyncio.wait_for(reader.commit(told), _ANSWER_S)
+            await asyncio.wait_for(reader.commit({self._partitions[0]: told}), _ANSWER_S)
         except (KafkaError, TimeoutError) as error:
             if not self._show_failed:
-                self._setup.log.warning("standby_not_shown", cause=f"{type(error).__name__}: {error}"[:300])
+                self.setup.log.warning("standby_not_shown", cause=f"{type(error).__name__}: {error}"[:300])
             self._show_failed = True
 
     async def _read_to_end(self, reader: AIOKafkaConsumer) -> None:
@@ -212,5 +218,6 @@ class Follower:
         ends = await reader.end_offsets(self._partitions)
         if any([await reader.position(partition) > end for partition, end in ends.items()]):
             await self._rewind(reader)
+        self.read_last = 0
         while any([await reader.position(partition) < end for partition, end in ends.items()]):
             await self._read(reader, _POLL_MS)

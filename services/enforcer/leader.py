@@ -71,7 +71,13 @@ async def _take_up(setup: Setup, follower: Follower, reader: AIOKafkaConsumer, c
     # 4. The tables, made what the state says.
     books = Books(fold.requests, leader=setup.instance)
     healed = await _heal(committer, restored, books, copy.shares)
-    setup.log.info("restored", rebuilt=restored.rebuilt, healed=healed, servers=len(fold.servers))
+    setup.log.info(
+        "restored",
+        rebuilt=restored.rebuilt,
+        healed=healed,
+        servers=len(fold.servers),
+        read_last=follower.read_last,
+    )
     # 5. On an empty log the rules and the shipped policy; else nothing but a position and a heartbeat.
     at = setup.clock.now()
     if not fold.is_empty:

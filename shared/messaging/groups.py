@@ -1,4 +1,6 @@
-"""The consumer groups by which services find one another: names that two of them must spell alike."""
+"""The consumer groups by which services find one another, for what two of them must spell alike."""
+
+import msgspec
 
 
 def enforcers(prefix: str) -> str:
@@ -7,9 +9,17 @@ def enforcers(prefix: str) -> str:
 
 
 def standby(prefix: str, instance: str) -> str:
-    """The group under which a standby commits how far it has followed `enforcer-state`: for displays only, nothing starts there."""
+    """The group under which a standby commits how far it has followed `enforcer-state`: for displays, nothing starts there."""
     return f"{prefix}enforcer-standby.{instance}"
 
 
-WARM, READING = "warm", "reading"
-"""The metadata of that offset: the standby has come to the topic's end once, or is still on its way."""
+class StandbySays(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The metadata of that offset. warm: it has come to the end once, and follows since.
+
+    seq: the newest record of the log that its state holds. behind: offsets that it had still to read.
+    """
+
+    warm: bool
+    seq: int
+    behind: int
