@@ -8,15 +8,20 @@ from pathlib import Path
 import msgspec
 import pytest
 import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from structlog.testing import capture_logs
 
+from services.enforcer.election import sticky
 from services.enforcer.follow import Follower
 from services.enforcer.setup import Setup
 from services.status.settings import StatusSettings
 from services.status.standbys import Standbys, watch
 from shared.domain.fold import encode_server
 from shared.domain.records import Heartbeat
+from shared.messaging import groups
 from shared.messaging import topics as t
+from shared.messaging.kafka import running
 from tests.support import enforcers, law
 from tests.support.law_check import check_law
 
@@ -86,6 +91,34 @@ async def test_a_standby_that_comes_and_goes_does_not_disturb_the_leader(make: C
         await law.eventually(lambda: _has_seq(leader, 5), "the leader goes on")
     await leader.ends()
     assert [line["event"] for line in logs if line["event"] in {"elected", "restored"}] == ["elected", "restored"]
+
+
+async def test_a_member_that_claims_a_past_office_is_not_given_it(make: Callable[[str], Setup]) -> None:
+    """A leader that thaws joins again with what it was given long ago; the one that leads by now stays."""
+    leader = enforcers.Enforcer(make("leader"))
+    await leader.leads()
+    setup, claim = leader.setup, sticky()
+    claim.on_assignment(ConsumerProtocolMemberAssignment(0, [(setup.prefix + t.REQUESTS, [0])], b""))
+    claim.on_generation_assignment(0)
+    thawed = AIOKafkaConsumer(
+        setup.prefix + t.REQUESTS,
+        bootstrap_servers=setup.settings.bootstrap,
+        group_id=groups.enforcers(setup.prefix),
+        session_timeout_ms=enforcers.SESSION_MS,
+        heartbeat_interval_ms=enforcers.SESSION_MS // 3,
+        partition_assignment_strategy=(claim,),
+    )
+    async with running(thawed):
+        await law.eventually(lambda: _joined(thawed), "it has joined")
+        assert thawed.assignment() == set()
+        await _feed(setup, 1)
+        await law.eventually(lambda: _has_seq(leader, 5), "the leader goes on")
+    await leader.ends()
+
+
+async def _joined(consumer: AIOKafkaConsumer) -> bool:
+    # Its first generation is told once the group has settled with it as a member.
+    return consumer._coordinator.generation > 0 and not consumer._coordinator._rejoin_needed_fut.done()
 
 
 async def _has_seq(one: enforcers.Enforcer, seq: int) -> bool:
