@@ -33,13 +33,12 @@ async def run(setup: Setup, stop: asyncio.Event) -> None:
     ):
         return
     await _check_topics(setup)
-
     follower = Follower(setup)
 
     async def lead_on(over: asyncio.Event) -> None:
         await lead(setup, follower, over)
 
-    follower.start()
+    follower.start()  # beside the election: reading is what a start waits for
     try:
         await Election(setup, lead_on, follower.tell).run(stop)
     finally:

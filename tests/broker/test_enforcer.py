@@ -46,7 +46,13 @@ async def _position(setup: Setup) -> Position | None:
 
 
 async def _heartbeat(setup: Setup) -> Heartbeat:
-    table = await law.read_table(setup.settings.bootstrap, setup.prefix, t.DECISIONS)
+    table: dict[bytes, bytes] = {}
+
+    async def there() -> bool:  # a commit is answered before its marks stand in every topic
+        table.update(await law.read_table(setup.settings.bootstrap, setup.prefix, t.DECISIONS))
+        return t.KEY_HEARTBEAT in table
+
+    await law.eventually(there, "a heartbeat")
     return msgspec.json.decode(table[t.KEY_HEARTBEAT], type=Heartbeat)
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from services.enforcer.progress import Status
-from shared.domain.records import Sighting
+from shared.domain.records import Heartbeat, Sighting
 from shared.domain.state import Position
 from shared.messaging import topics as t
 from tests.support import enforcers, law
@@ -99,7 +99,14 @@ class Pair:
         """Wait until whoever leads has taken all that was fed."""
 
         async def read() -> bool:
-            return (await self.position()).offsets[t.SIGHTINGS] == self.fed
+            # A commit is answered before its marks stand in every topic: all three must show it.
+            position = await self.position()
+            if position.offsets[t.SIGHTINGS] != self.fed:
+                return False
+            log = await law.read_log(self.bootstrap, self.prefix)
+            decisions = await law.read_table(self.bootstrap, self.prefix, t.DECISIONS)
+            beat = msgspec.json.decode(decisions[t.KEY_HEARTBEAT], type=Heartbeat)
+            return log[-1].seq == position.law.seq == beat.seq
 
         await law.eventually(read, f"{self.fed} sightings are read")
 

@@ -100,7 +100,7 @@ async def topics(bootstrap: str, prefix: str) -> None:
 
 
 async def recreate(bootstrap: str, prefix: str, topic: str) -> None:
-    """Delete a topic and make it anew, as an operator might by mistake."""
+    """Delete a topic and make it anew, as an operator might by mistake; it is there for everybody afterwards."""
     name = prefix + topic
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await client.start()
@@ -113,6 +113,11 @@ async def recreate(bootstrap: str, prefix: str, topic: str) -> None:
             return all(code == 0 for _, code, *_ in response.topic_errors)
 
         await eventually(made_anew, f"{topic} is made anew")
+
+        async def seen() -> bool:
+            return not await admin.check(bootstrap, prefix)
+
+        await eventually(seen, f"{topic} is there again")
     finally:
         await client.close()
 
