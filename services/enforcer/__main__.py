@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from services.enforcer.app import run
 from services.enforcer.progress import Progress
-from services.enforcer.settings import EnforcerSettings
+from services.enforcer.settings import EnforcerSettings, instance_of
 from services.enforcer.setup import Setup, Steps, no_steps
 from shared.domain.errors import PatchgateError
 from shared.runtime.clock import open_clock
@@ -25,10 +25,11 @@ def main(steps: Steps = no_steps) -> int:
         settings = from_env(EnforcerSettings, os.environ)
         setup = Setup(
             settings=settings,
+            instance=(instance := instance_of(settings)),
             clock=open_clock(settings.clock_file),
             version=version("patchgate"),
             log=set_up_logging("enforcer", as_json=settings.log_json),
-            progress=Progress(settings.state_dir),
+            progress=Progress(settings.state_dir, instance),
             steps=steps,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

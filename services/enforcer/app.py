@@ -3,6 +3,7 @@
 import asyncio
 
 from services.enforcer.election import Election
+from services.enforcer.follow import Follower
 from services.enforcer.leader import lead
 from services.enforcer.setup import Setup
 from shared.domain.errors import ConfigError
@@ -19,18 +20,29 @@ async def run(setup: Setup, stop: asyncio.Event) -> None:
         ConfigError: settings, topics, clock or position cannot be used.
         PatchgateError, KafkaError: the process must end, and may be started again.
     """
-    setup.log.info("started", version=setup.version, scaled_clock=setup.clock.scaled, **shown(setup.settings))
+    setup.log.info(
+        "started",
+        instance=setup.instance,
+        version=setup.version,
+        scaled_clock=setup.clock.scaled,
+        **shown(setup.settings),
+    )
     setup.progress.clear()
     if not await await_broker(
         setup.settings.bootstrap, stop, lambda why: setup.log.warning("waiting_for_broker", why=why)
     ):
         return
     await _check_topics(setup)
+    follower = Follower(setup)
 
     async def lead_on(over: asyncio.Event) -> None:
-        await lead(setup, over)
+        await lead(setup, follower, over)
 
-    await Election(setup, lead_on).run(stop)
+    follower.start()  # beside the election: reading is what a start waits for
+    try:
+        await Election(setup, lead_on, follower.tell).run(stop)
+    finally:
+        await follower.stop()
     setup.log.info("stopped")
 
 

@@ -33,7 +33,8 @@ class Outgoing(NamedTuple):
 class Books:
     """Bounded by the servers that ever had a case, and by 16 days of requests."""
 
-    def __init__(self, requests: Mapping[str, datetime] | None = None) -> None:
+    def __init__(self, requests: Mapping[str, datetime] | None = None, *, leader: str = "") -> None:
+        self._leader = leader
         self._shares: dict[str, int] = {}
         self._digest = 0
         self._requests = dict(requests or {})
@@ -99,6 +100,7 @@ class Books:
             digest=self.digest,
             policy_digest=policy_digest,
             frozen=law.frozen,
+            leader=self._leader,
         )
 
     # -- healing ----------------------------------------------------------------------------------------------------
@@ -109,20 +111,19 @@ class Books:
 
         found: the share of each live key in the topic, reserved keys too. Keys that nobody should have written go.
         """
-        wanted = dict(self._all_decisions(fold))
+        healed = [
+            outgoing
+            for server in fold.servers.values()
+            for outgoing in self._decision(server)
+            if found.get(outgoing.key or b"") != self._shares[server.server]
+        ]
+        wanted = {name.encode() for name in self._shares} | {t.KEY_HEARTBEAT}
         if not fold.is_empty:
-            wanted[t.KEY_POLICY] = policy_records(fold)[0].value or b""
-        healed = []
-        for key, value in wanted.items():
-            if found.get(key) != digest_of(key.decode(), value):
-                healed.append(Outgoing(t.DECISIONS, key, value))
-        strangers = sorted(found.keys() - wanted.keys() - {t.KEY_HEARTBEAT})
-        return healed + [Outgoing(t.DECISIONS, key, None) for key in strangers]
-
-    def _all_decisions(self, fold: Fold) -> Iterator[tuple[bytes, bytes]]:
-        for server in fold.servers.values():
-            for outgoing in self._decision(server):
-                yield server.server.encode(), outgoing.value or b""
+            policy, _ = policy_records(fold)
+            wanted.add(t.KEY_POLICY)
+            if found.get(t.KEY_POLICY) != digest_of(t.KEY_POLICY.decode(), policy.value or b""):
+                healed.append(policy)
+        return healed + [Outgoing(t.DECISIONS, key, None) for key in sorted(found.keys() - wanted)]
 
 
 def state_of(server: Server) -> Outgoing:

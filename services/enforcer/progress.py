@@ -10,30 +10,40 @@ from shared.runtime.readiness import ReadyFile
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """leader: false for a standby, which knows no more. seq, h: of the newest commit."""
+    """
+    leader: whether this one leads. instance: its name. led_by: who leads; "" where no heartbeat has told yet.
+
+    seq, h: of the newest commit; seq of a standby: of what it has read. warm: it has come to the end once, and follows since;
+    behind: records that it had not read yet at its last look, offsets of marks and of records that are gone included.
+    """
 
     leader: bool
+    instance: str = ""
+    led_by: str = ""
     seq: int = 0
     h: UtcDatetime | None = None
+    warm: bool = True
+    behind: int | None = 0
 
 
 class Progress:
     """Rewrites the file at each sign of progress; a reader sees the old line or the new one, never a half."""
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, state_dir: str, instance: str = "") -> None:
+        self._instance = instance
         self._file = ReadyFile(state_dir, "enforcer")
 
     def clear(self) -> None:
         """Remove what an earlier run left. Raises ConfigError."""
         self._file.clear()
 
-    def waiting(self) -> None:
-        """Ready, as the standby of another. Raises ConfigError."""
-        self._write(Status(leader=False))
+    def waiting(self, *, led_by: str, warm: bool, seq: int, behind: int | None) -> None:
+        """Ready, as the standby of another. behind: None before it is known. Raises ConfigError."""
+        self._write(Status(leader=False, instance=self._instance, led_by=led_by, seq=seq, warm=warm, behind=behind))
 
     def leading(self, seq: int, h: datetime) -> None:
         """Ready, and committed up to *seq*. Raises ConfigError."""
-        self._write(Status(leader=True, seq=seq, h=h))
+        self._write(Status(leader=True, instance=self._instance, led_by=self._instance, seq=seq, h=h))
 
     def _write(self, status: Status) -> None:
         path = self._file.path

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from shared.domain.errors import ConfigError, EventSchemaError, RecordSchemaError
 from shared.domain.events import LogRecord, chain, decode_log
-from shared.domain.fold import RULES, Fold, digest_of
+from shared.domain.fold import RULES, Fold, digest_of, encode_server
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import PolicyRecord
 from shared.domain.state import Position, Server
@@ -25,56 +25,90 @@ from shared.messaging.kafka import read_to_end
 
 _YIELD_EVERY = 500  # records folded between two chances for the group's heartbeats: about 25 ms
 _FIRST_WINDOW = 16  # offsets looked at from the end of the log for its newest record; aborted ones can stand there
+_SAMPLE_EVERY = 64  # stored servers of which one is encoded again
 _WAIT_MS = 100  # a fetch that brings only aborted records tells nothing, and is waited for so long
 
 
+_POSITION = msgspec.json.Decoder(Position)
+
+
 class StoredState(msgspec.Struct, kw_only=True):
-    """What `enforcer-state` holds. unreadable: why it cannot be used, "" if it can."""
+    """
+    What `enforcer-state` holds. unreadable: by key, why a record cannot be used.
+
+    shares: of the digest of the state, each server's, by the bytes that are stored. encoded_alike: whether this code would
+    store the same bytes, as far as a sample tells; where it would not, the shares are not those of this code.
+    """
 
     position: Position | None = None
     policy: Policy | None = None
     servers: dict[str, Server] = {}
+    shares: dict[str, int] = {}
     requests: dict[str, datetime] = {}
-    keys: set[bytes] = set()
-    unreadable: str = ""
+    unreadable: dict[bytes, str] = {}
+    encoded_alike: bool = True
+
+    @property
+    def keys(self) -> set[bytes]:
+        """All live keys."""
+        known = {name.encode() for name in self.servers} | {t.KEY_REQUEST_PREFIX + r.encode() for r in self.requests}
+        reserved = {t.KEY_POSITION: self.position, t.KEY_POLICY: self.policy}
+        return known | {key for key, value in reserved.items() if value is not None} | self.unreadable.keys()
+
+    def note(self, key: bytes, value: bytes | None) -> None:
+        """One record of the topic; one that cannot be read is remembered as such, until a readable one takes its place."""
+        self.unreadable.pop(key, None)
+        try:
+            self.take(key, value)
+        except RecordSchemaError as error:
+            self.unreadable[key] = str(error)
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """One record of the topic. Raises RecordSchemaError."""
         if value is None:
             self._forget(key)
             return
-        self.keys.add(key)
         try:
             if key == t.KEY_POSITION:
-                self.position = msgspec.json.decode(value, type=Position)
+                self.position = _POSITION.decode(value)
             elif key == t.KEY_POLICY:
                 self.policy = _policy_of(value)
             elif key.startswith(t.KEY_REQUEST_PREFIX):
                 self.requests[_request_id(key)] = msgspec.json.decode(value, type=datetime)
             else:
-                self.servers[key.decode()] = decode(t.ENFORCER_STATE, value)
+                self._take_server(key.decode(), value)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RecordSchemaError(f"the key {key[:80]!r} of enforcer-state cannot be read: {error}") from error
 
+    def _take_server(self, name: str, value: bytes) -> None:
+        server: Server = decode(t.ENFORCER_STATE, value)
+        if server.server != name:
+            raise RecordSchemaError(f"the key {name[:80]!r} of enforcer-state holds another server")
+        if len(self.servers) % _SAMPLE_EVERY == 0 and encode_server(server) != value:
+            self.encoded_alike = False
+        self.servers[name] = server
+        self.shares[name] = digest_of(name, value)
+
     def _forget(self, key: bytes) -> None:
-        self.keys.discard(key)
         if key.startswith(t.KEY_REQUEST_PREFIX):
             self.requests.pop(_request_id(key), None)
-        self.servers.pop(key.decode(errors="replace"), None)
+        name = key.decode(errors="replace")
+        self.servers.pop(name, None)
+        self.shares.pop(name, None)
 
 
 class Restored(msgspec.Struct, kw_only=True):
     """
     Where to go on from. rebuilt: why the state was folded from the log, "" if it was read back.
 
-    offsets: next of each input topic (no prefix); state_keys: what `enforcer-state` holds now.
+    offsets: next of each input topic (no prefix). state_keys: what `enforcer-state` held where it is written anew.
     """
 
     fold: Fold
     offsets: dict[str, int]
     marks: tuple[datetime | None, ...] = ()
     counts: dict[str, int]
-    state_keys: set[bytes]
+    state_keys: set[bytes] = set()
     rebuilt: str = ""
 
 
@@ -89,16 +123,15 @@ def _request_id(key: bytes) -> str:
     return key.removeprefix(t.KEY_REQUEST_PREFIX).decode(errors="replace")
 
 
-async def restore(reader: AIOKafkaConsumer, prefix: str) -> Restored:
+async def restore(stored: StoredState, reader: AIOKafkaConsumer, prefix: str) -> Restored:
     """
-    The newest state. The reader is assigned to other partitions afterwards.
+    The newest state: *stored*, or, where that is not the log's, the log folded. The reader is assigned elsewhere afterwards.
 
     Raises:
         ConfigError: the log ends before the position, or newer rules wrote it; says what to do.
         EventSchemaError: the log cannot be read.
         VersionGap: the log's chain is broken.
     """
-    stored = await read_state(reader, TopicPartition(prefix + t.ENFORCER_STATE, 0))
     tip = await read_tip(reader, TopicPartition(prefix + t.LOG, 0))
     why = why_rebuild(stored, tip)
     if why:
@@ -110,17 +143,6 @@ async def restore(reader: AIOKafkaConsumer, prefix: str) -> Restored:
             f"the log was written by rules {restored.fold.law.rules}, and this patchgate has rules {RULES}: start the newer one"
         )
     return restored
-
-
-async def read_state(reader: AIOKafkaConsumer, partition: TopicPartition) -> StoredState:
-    """All of `enforcer-state`; a record that cannot be read makes it unusable, and no more."""
-    stored = StoredState()
-    async for record in _unhurried(read_to_end(reader, [partition], batch_timeout_ms=_WAIT_MS)):
-        try:
-            stored.take(record.key or b"", record.value or None)
-        except RecordSchemaError as error:
-            stored.unreadable = str(error)
-    return stored
 
 
 async def read_tip(reader: AIOKafkaConsumer, log: TopicPartition) -> tuple[int, str]:
@@ -157,7 +179,7 @@ def why_rebuild(stored: StoredState, tip: tuple[int, str]) -> str:
             "restore the broker's data, or begin anew under another PATCHGATE_TOPIC_PREFIX"
         )
     if stored.unreadable:
-        return stored.unreadable
+        return next(iter(stored.unreadable.values()))
     if law is None or stored.policy is None:
         return "enforcer-state has no position" if seq else "the log is empty"
     if law.seq < seq:
@@ -175,7 +197,8 @@ async def _read_back(stored: StoredState) -> Restored:
     fold = Fold(stored.policy, stored.position.law)
 
     def take_up() -> None:
-        fold.restore(stored.servers.values(), stored.requests)
+        shares = stored.shares if stored.encoded_alike else None
+        fold.restore(stored.servers.values(), stored.requests, shares)
         fold.digest()  # now, for all, and not at the first checkpoint in the middle of the loop
 
     await asyncio.to_thread(take_up)  # seconds for a million servers; the group's heartbeats go on meanwhile
@@ -184,7 +207,6 @@ async def _read_back(stored: StoredState) -> Restored:
         offsets=stored.position.offsets,
         marks=stored.position.marks,
         counts=stored.position.counts,
-        state_keys=stored.keys,
     )
 
 
@@ -214,18 +236,6 @@ def _decoded(stored: ConsumerRecord) -> LogRecord:
         raise EventSchemaError(
             f"offset {stored.offset} of the log cannot be read: {error}; start the patchgate that wrote it, or restore the log"
         ) from error
-
-
-async def read_shares(reader: AIOKafkaConsumer, partition: TopicPartition) -> dict[bytes, int]:
-    """The share of the digest of each live key of topic `decisions`."""
-    shares: dict[bytes, int] = {}
-    async for record in _unhurried(read_to_end(reader, [partition], batch_timeout_ms=_WAIT_MS)):
-        key = record.key or b""
-        if record.value:
-            shares[key] = digest_of(key.decode(errors="replace"), record.value)
-        else:
-            shares.pop(key, None)
-    return shares
 
 
 async def check_offsets(

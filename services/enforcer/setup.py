@@ -32,9 +32,10 @@ def no_steps(step: Step) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """version: of patchgate, for the log. steps: told each step of a turn."""
+    """instance: the name of this enforcer among others. version: of patchgate, for the log. steps: told each step of a turn."""
 
     settings: EnforcerSettings
+    instance: str
     clock: Clock
     version: str
     log: structlog.stdlib.BoundLogger

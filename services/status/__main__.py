@@ -12,6 +12,7 @@ import uvicorn
 from services.status.app import build_app
 from services.status.reader import Reader
 from services.status.settings import StatusSettings
+from services.status.standbys import watch
 from services.status.view import Board
 from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import ConfigError, PatchgateError
@@ -54,14 +55,16 @@ async def run(settings: StatusSettings, clock: Clock, log: structlog.stdlib.Boun
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003  (setattr takes no keyword)
     reading = asyncio.create_task(Reader(settings, clock, board, log).run())
+    watching = asyncio.create_task(watch(settings, log, lambda found: setattr(board, "standbys", found)))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
-    await asyncio.wait({reading, serving}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({reading, watching, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
-    if reading.done():
-        reading.result()
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
+    for task in (reading, watching):
+        if task.done():
+            task.result()
+        task.cancel()
+    await asyncio.gather(reading, watching, return_exceptions=True)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from services.status.reader import STALLED_S
 from services.status.settings import StatusSettings
+from services.status.standbys import Standby
 from services.status.view import Board, View
 from shared.domain.evidence import UtcDatetime
 from shared.domain.records import EdgeReport
@@ -45,7 +46,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     Whether this report can be relied on, and why not. Ages in real seconds; None where there is nothing to be old yet.
 
     shown_age_s: how long ago what is shown was last known to be the newest: it is so old at most. lag: records not read yet,
-    by topic. h: everything seen up to there has been folded. warnings: worth a look, but the report is right.
+    by topic. h: everything seen up to there has been folded. warnings: worth a look, but the report is right. leader: the
+    enforcer that wrote the last heartbeat. standbys: enforcers that would take over; null while the broker has not told.
     """
 
     ready: bool
@@ -62,6 +64,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     heartbeat_age_s: float | None
     heartbeat_seq: int
+    leader: str
+    standbys: tuple[Standby, ...] | None
     servers: int
     table_count: int
     table_agrees: bool | None
@@ -85,7 +89,7 @@ def readiness(board: Board, settings: StatusSettings, clock: Clock) -> Readiness
     return Readiness(
         ready=not reasons,
         reasons=reasons,
-        warnings=tuple(_warnings(view, edges)),
+        warnings=tuple(_warnings(view, edges, board.standbys or ())),
         shown_age_s=shown_age,
         lag=dict(board.reader.lag),
         trouble=board.reader.trouble,
@@ -97,6 +101,8 @@ def readiness(board: Board, settings: StatusSettings, clock: Clock) -> Readiness
         seq=law.seq if law else 0,
         heartbeat_age_s=heartbeat_age,
         heartbeat_seq=view.table.heartbeat.seq if view.table.heartbeat else 0,
+        leader=view.table.heartbeat.leader if view.table.heartbeat else "",
+        standbys=board.standbys,
         servers=len(view.servers),
         table_count=view.table.count,
         table_agrees=None if view.differs_in is None else not view.differs_in,
@@ -139,7 +145,7 @@ def _reasons(
         yield f"H is {h_age:.0f} s old, more than blind_after ({settings.blind_after_s} s): look at held_back_by"
 
 
-def _warnings(view: View, edges: tuple[EdgeHealth, ...]) -> Iterator[str]:
+def _warnings(view: View, edges: tuple[EdgeHealth, ...], standbys: tuple[Standby, ...]) -> Iterator[str]:
     if view.differs_in:
         yield f"the decisions read here differ from the heartbeat ({view.differs_in}); run `patchgate audit verify`"
     for edge in edges:
@@ -147,6 +153,9 @@ def _warnings(view: View, edges: tuple[EdgeHealth, ...]) -> Iterator[str]:
             yield f"edge {edge.edge} holds other decisions than its heartbeat says; it reads them again by itself"
         if edge.observing:
             yield f"edge {edge.edge} only observes: {edge.observing}"
+    for standby in standbys:
+        if not standby.warm:
+            yield f"enforcer {standby.instance} stands by and is not warm yet: a takeover would wait until it has read the state"
     if view.unreadable:
         yield f"{view.unreadable} records could not be read; the log of this service names each"
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from services.status.standbys import Standbys
 from services.status.timeline import Timelines
 from shared.domain.errors import RecordSchemaError
 from shared.domain.records import EdgeReport, Heartbeat
@@ -119,10 +120,11 @@ class ReaderState:
 
 
 class Board:
-    """What the pages look at: the last view that was read to its end, and how the reader fares."""
+    """What the pages look at: the last view that was read to its end, who stands by (None: unknown), how the reader fares."""
 
     def __init__(self) -> None:
         self.view: View | None = None
+        self.standbys: Standbys | None = None
         self.reader = ReaderState()
 
 

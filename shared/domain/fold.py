@@ -207,11 +207,16 @@ class Fold:
 
     # -- restarting -------------------------------------------------------------------------------------------------
 
-    def restore(self, servers: Iterable[Server], requests: dict[str, datetime]) -> None:
-        """Take up a stored state, instead of folding the log to it."""
+    def restore(
+        self, servers: Iterable[Server], requests: dict[str, datetime], shares: dict[str, int] | None = None
+    ) -> None:
+        """Take up a stored state, instead of folding the log to it. shares: of each server, where its bytes have given it."""
         for server in servers:
             self.servers[server.server] = server
-            self._stale.add(server.server)
+        if shares is None:
+            self._stale.update(self.servers)
+        else:
+            self._shares, self._digest = shares, sum(shares.values()) % _MODULUS
         self.requests = dict(requests)
         self._index()
 

@@ -152,6 +152,7 @@ class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):
 
     h: everything seen up to here has been folded. held: how long the law stood still, a running hold included; the row
     in force is the one at h - held. count, digest: of the live table (server keys). frozen: nothing is slowed or refused.
+    leader: the instance of the enforcer that wrote it, for people.
     """
 
     at: UtcDatetime
@@ -162,6 +163,7 @@ class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):
     digest: str
     policy_digest: str
     frozen: bool
+    leader: str = ""
 
 
 class PolicyRecord(_Record, frozen=True, kw_only=True, tag="policy.v1"):

@@ -19,6 +19,7 @@ _STOP_S = 8.0
 _METADATA_RETRY_S = 0.1
 _BROKER_RETRY_S = 1.0
 _FETCH_MAX_WAIT_MS = 20  # an empty fetch waits at the broker at most so long; new records are returned at once
+_FETCH_BYTES = 1 << 20  # the client library's own; a batch that is larger is fetched whole
 
 Record = ConsumerRecord
 
@@ -58,15 +59,27 @@ def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_
     )
 
 
-def new_reader(bootstrap: str, *, read_uncommitted: bool = False) -> AIOKafkaConsumer:
-    """A consumer without a group: `assign`, `seek`, read. Its position is its owner's to keep."""
+def new_reader(
+    bootstrap: str,
+    *,
+    read_uncommitted: bool = False,
+    fetch_bytes: int = _FETCH_BYTES,
+    idle_ms: int = _FETCH_MAX_WAIT_MS,
+    group: str | None = None,
+) -> AIOKafkaConsumer:
+    """
+    A consumer to `assign`, `seek`, read. Its position is its owner's to keep. fetch_bytes: of one partition.
+
+    idle_ms: an empty fetch waits so long at the broker. group: where its owner may show how far it is; nothing starts there.
+    """
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
-        group_id=None,
+        group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_uncommitted" if read_uncommitted else "read_committed",
-        fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        fetch_max_wait_ms=idle_ms,
+        max_partition_fetch_bytes=fetch_bytes,
         retry_backoff_ms=100,
         request_timeout_ms=20_000,
     )

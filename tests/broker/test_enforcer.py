@@ -46,7 +46,13 @@ async def _position(setup: Setup) -> Position | None:
 
 
 async def _heartbeat(setup: Setup) -> Heartbeat:
-    table = await law.read_table(setup.settings.bootstrap, setup.prefix, t.DECISIONS)
+    table: dict[bytes, bytes] = {}
+
+    async def there() -> bool:  # a commit is answered before its marks stand in every topic
+        table.update(await law.read_table(setup.settings.bootstrap, setup.prefix, t.DECISIONS))
+        return t.KEY_HEARTBEAT in table
+
+    await law.eventually(there, "a heartbeat")
     return msgspec.json.decode(table[t.KEY_HEARTBEAT], type=Heartbeat)
 
 
@@ -81,20 +87,7 @@ async def _letters(setup: Setup) -> list[DeadLetter]:
 
 async def _recreate(setup: Setup, topic: str) -> None:
     """Delete a topic and make it anew, as an operator might by mistake."""
-    name = setup.prefix + topic
-    admin = AIOKafkaAdminClient(bootstrap_servers=setup.settings.bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics([name])
-
-        async def made_anew() -> bool:
-            config = next(one.config for one in t.TOPICS if one.name == topic)
-            response = await admin.create_topics([NewTopic(name, 1, 1, topic_configs=dict(config))])
-            return all(code == 0 for _, code, *_ in response.topic_errors)
-
-        await law.eventually(made_anew, f"{topic} is made anew")
-    finally:
-        await admin.close()
+    await enforcers.recreate(setup.settings.bootstrap, setup.prefix, topic)
 
 
 def _kinds(log: list[LogRecord]) -> list[str]:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.enforcer.app import run
 from services.enforcer.progress import Progress, Status
 from services.enforcer.settings import EnforcerSettings
 from services.enforcer.setup import Setup, Steps, no_steps
 from shared.messaging import admin
+from shared.messaging import topics as t
 from shared.runtime.clock import Clock, SystemClock
 from tests.support.law import PARTITIONS, eventually
 
@@ -69,10 +71,11 @@ def setup_for(
         settings=msgspec.convert(
             {"bootstrap": bootstrap, "topic_prefix": prefix, "state_dir": str(state_dir), **chosen}, EnforcerSettings
         ),
+        instance=state_dir.name,
         clock=clock or SystemClock(),
         version="test",
         log=structlog.stdlib.get_logger(),
-        progress=Progress(str(state_dir)),
+        progress=Progress(str(state_dir), state_dir.name),
         steps=steps,
     )
 
@@ -94,6 +97,29 @@ async def enforcer(setup: Setup) -> AsyncIterator[Enforcer]:
 async def topics(bootstrap: str, prefix: str) -> None:
     """Make the topics."""
     await admin.apply(bootstrap, prefix, partitions=PARTITIONS)
+
+
+async def recreate(bootstrap: str, prefix: str, topic: str) -> None:
+    """Delete a topic and make it anew, as an operator might by mistake; it is there for everybody afterwards."""
+    name = prefix + topic
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await client.start()
+    try:
+        await client.delete_topics([name])
+
+        async def made_anew() -> bool:
+            config = next(one.config for one in t.TOPICS if one.name == topic)
+            response = await client.create_topics([NewTopic(name, 1, 1, topic_configs=dict(config))])
+            return all(code == 0 for _, code, *_ in response.topic_errors)
+
+        await eventually(made_anew, f"{topic} is made anew")
+
+        async def seen() -> bool:
+            return not await admin.check(bootstrap, prefix)
+
+        await eventually(seen, f"{topic} is there again")
+    finally:
+        await client.close()
 
 
 def read_status(state_dir: Path) -> Status | None:

@@ -8,6 +8,7 @@ import pytest
 from services.enforcer.books import policy_records, request_record, state_of
 from services.enforcer.restore import StoredState, why_rebuild
 from shared.domain.errors import ConfigError, RecordSchemaError
+from shared.domain.fold import Fold
 from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
@@ -40,7 +41,7 @@ def test_a_state_that_is_behind_lost_or_unreadable_is_folded_anew() -> None:
     assert "ends at log record 2, the log at 3" in why_rebuild(stored, (seq + 1, "x"))
     assert why_rebuild(StoredState(), (seq, "x")) == "enforcer-state has no position"
     assert why_rebuild(StoredState(), (0, "")) == "the log is empty"
-    stored.unreadable = "the key x cannot be read"
+    stored.unreadable = {b"x": "the key x cannot be read"}
     assert why_rebuild(stored, _tip(world)) == "the key x cannot be read"
 
 
@@ -50,7 +51,7 @@ def test_a_log_that_ends_early_or_is_another_is_refused() -> None:
     stored, (seq, _) = _stored(world), _tip(world)
     with pytest.raises(ConfigError, match="not the one that enforcer-state speaks of"):
         why_rebuild(stored, (seq, "another"))
-    stored.unreadable = "something"
+    stored.unreadable = {b"x": "something"}
     with pytest.raises(ConfigError, match="the log ends at 1"):
         why_rebuild(stored, (seq - 1, "x"))
 
@@ -103,3 +104,38 @@ def test_a_position_survives_the_bus() -> None:
     stored = StoredState()
     stored.take(t.KEY_POSITION, encode(position))
     assert stored.position == position
+
+
+def test_a_record_that_cannot_be_read_is_forgotten_once_a_readable_one_takes_its_place() -> None:
+    """A standby follows for months: what was mended must not make it fold the log, and until then the key is known."""
+    stored = StoredState()
+    stored.note(b"a.example@192.0.2.7", b"{")
+    assert list(stored.unreadable) == [b"a.example@192.0.2.7"]
+    assert stored.keys == {b"a.example@192.0.2.7"}
+    stored.note(b"a.example@192.0.2.7", None)
+    assert (stored.unreadable, stored.keys) == ({}, set())
+
+
+def test_the_stored_bytes_give_the_digest_of_the_state() -> None:
+    """Nothing is encoded again for it; where this code would store other bytes, a sample of them tells."""
+    world = World()
+    world.open_case()
+    name, value, stored = SERVER, state_of(world.fold.servers[SERVER]).value or b"", StoredState()
+    stored.note(name.encode(), value)
+    anew = Fold(world.fold.policy, world.fold.law)
+    anew.restore(stored.servers.values(), {}, stored.shares)
+    assert stored.encoded_alike
+    assert anew.digest() == world.fold.digest()
+    other = StoredState()
+    other.note(name.encode(), value.replace(b'{"server"', b'{ "server"', 1))
+    assert other.servers == stored.servers
+    assert not other.encoded_alike
+
+
+def test_a_server_under_the_key_of_another_is_not_read() -> None:
+    """Its share would be counted for a server that it does not speak of."""
+    world = World()
+    world.open_case()
+    stored = StoredState()
+    stored.note(b"other@192.0.2.7", state_of(world.fold.servers[SERVER]).value)
+    assert "holds another server" in stored.unreadable[b"other@192.0.2.7"]

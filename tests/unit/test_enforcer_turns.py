@@ -251,14 +251,15 @@ async def test_a_clock_off_by_more_than_the_guard_commits_nothing(tmp_path: Path
 
 
 async def test_the_readiness_file_tells_who_leads_and_how_far(bench: Bench, tmp_path: Path) -> None:
-    """It moves on with the heartbeat; a standby's says only that it stands by."""
+    """It moves on with the heartbeat; a standby's says who leads, that it is warm, and how far it has followed."""
     assert enforcers.read_status(tmp_path) is None
-    bench.setup.progress.waiting()
+    bench.setup.progress.waiting(led_by="other", warm=True, seq=7, behind=3)
     assert (status := enforcers.read_status(tmp_path)) is not None
-    assert not status.leader
+    assert (status.leader, status.led_by, status.warm, status.seq, status.behind) == (False, "other", True, 7, 3)
     await bench.begin()
     assert (status := enforcers.read_status(tmp_path)) is not None
     assert (status.leader, status.seq, status.h) == (True, 2, START)
+    assert status.led_by == status.instance == tmp_path.name
 
 
 def test_blind_is_a_matter_of_real_time() -> None:
@@ -289,4 +290,4 @@ def test_a_readiness_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="PATCHGATE_STATE_DIR"):
         setup.progress.clear()
     with pytest.raises(ConfigError, match="PATCHGATE_STATE_DIR"):
-        setup.progress.waiting()
+        setup.progress.waiting(led_by="", warm=False, seq=0, behind=None)

@@ -8,12 +8,14 @@ import pytest
 from services.status import view as view_module
 from services.status.readiness import Readiness, held_back_by, readiness
 from services.status.settings import StatusSettings
+from services.status.standbys import Standby
 from services.status.timeline import ACTS_PER_SERVER, SIGHTINGS_PER_SERVER, Timelines
 from services.status.view import Board, View
 from shared.domain.errors import RecordSchemaError
 from shared.domain.records import EdgeReport
 from shared.domain.state import Position
 from shared.messaging import topics as t
+from shared.messaging.codec import encode
 from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
 from tests.support.status_state import StillClock, edge_report, records_of, view_of
 
@@ -270,6 +272,25 @@ def test_edges_that_observe_or_differ_are_warned_of() -> None:
     assert ready.ready
     assert [warning.split(" ")[1] for warning in ready.warnings] == ["mx2", "mx2"]
     assert [(edge.edge, edge.table_agrees) for edge in ready.edges] == [("mx1", True), ("mx2", False)]
+
+
+def test_who_leads_and_who_stands_by_is_told() -> None:
+    """The leader by the last heartbeat; a standby that is not warm is a warning, and unknown standbys are none."""
+    world = World()
+    view = view_of(world)
+    beat = view.table.heartbeat
+    assert beat is not None
+    view.take(t.DECISIONS, t.KEY_HEARTBEAT, encode(msgspec.structs.replace(beat, leader="mx1-77")), START)
+    board = board_of(view)
+    ready = ready_of(board, START)
+    assert (ready.leader, ready.standbys, ready.warnings) == ("mx1-77", None, ())
+    warm = Standby(instance="mx2-5", warm=True, seq=beat.seq, behind=0)
+    cold = Standby(instance="mx3-6", warm=False, seq=None, behind=None)
+    board.standbys = (warm, cold)
+    ready = ready_of(board, START)
+    assert ready.ready
+    assert ready.standbys == (warm, cold)
+    assert [warning.split(":")[0] for warning in ready.warnings] == ["enforcer mx3-6 stands by and is not warm yet"]
 
 
 def test_a_hold_is_told() -> None:
