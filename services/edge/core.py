@@ -39,7 +39,10 @@ PROTECTED_LOCAL_PARTS = frozenset({"postmaster", "abuse"})
 NAME_LENGTH_MAX = 256
 """Characters of HELO, client and TLS name; a name of the DNS has 255 at most, so a cut one equals none."""
 
-_ADDRESS_CACHE = 65_536  # peers whose networks are remembered; the least recently seen is forgotten
+_ADDRESS_CACHE = 65_536  # addresses whose peer, and whether it is never judged, are remembered; the least recently seen is forgotten
+
+
+_peer_of = lru_cache(_ADDRESS_CACHE)(peer_of)
 
 
 class ReceivedLines:
@@ -193,7 +196,7 @@ def see(message: MessageSeen, catalogue: BuildCatalogue, *, now: datetime, edge:
     """The facts that *message* shows and their reading; for a message that is judged (its address is one)."""
     run = read_own_run(message.received, catalogue)
     facts = Facts(
-        peer=peer_of(message.address),
+        peer=_peer_of(message.address),
         helo=message.helo[:NAME_LENGTH_MAX],
         client_name=message.client_name[:NAME_LENGTH_MAX],
         client_resolve=message.client_resolve,
@@ -306,7 +309,7 @@ def resolve_of(text: str) -> ClientResolve:
 
 def _is_address(text: str) -> bool:
     try:
-        peer_of(text)
+        _peer_of(text)
     except ValueError:
         return False
     return True
