@@ -1,9 +1,9 @@
 """
 The edge behind a real Postfix.
 
-One Postfix with one `smtpd` service for each milter, all on Unix sockets, all running at once; Postfix's own `smtp-source
--s 8` sends mails of about 3 kB with the headers of an Exchange, and Postfix throws them away behind its queue. Two
-shapes: a new connection for each mail, and 8 connections that are kept (`-d`). The targets are held against the first: it
+One Postfix with one `smtpd` service for each milter, all on Unix sockets, all running at once; Postfix's own
+`smtp-source -s 8` sends mails of about 3 kB with the headers of an Exchange, and Postfix throws them away behind its queue.
+Two shapes: a new connection for each mail, and 8 connections that are kept (`-d`). The targets are held against the first: it
 is what `smtp-source` does by itself, and the harder one, for Postfix opens a connection to the milter for each of the
 client's. The edge has a table of 100,000 servers from its cold-start file, in which the sender has a case at day 0, and
 no Kafka. The null milters hear the same, answer at the same place and decide nothing; rspamd looks up the name of HELO in

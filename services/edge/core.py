@@ -39,7 +39,7 @@ PROTECTED_LOCAL_PARTS = frozenset({"postmaster", "abuse"})
 NAME_LENGTH_MAX = 256
 """Characters of HELO, client and TLS name; a name of the DNS has 255 at most, so a cut one equals none."""
 
-_ADDRESS_CACHE = 65_536  # addresses whose peer, and whether it is never judged, are remembered; the least recently seen is forgotten
+_ADDRESS_CACHE = 65_536  # addresses whose peer and networks are remembered; the least recently seen is forgotten
 
 
 _peer_of = lru_cache(_ADDRESS_CACHE)(peer_of)
