@@ -2,20 +2,27 @@
 The edge behind a real Postfix.
 
 One Postfix with one `smtpd` service for each milter, all on Unix sockets, all running at once; Postfix's own
-`smtp-source -s 8` sends mails of about 3 kB with the headers of an Exchange, a new connection for each, and Postfix throws
-them away behind its queue. The edge has a table of 100,000 servers from its cold-start file, in which the sender has a
-case at day 0, and no Kafka. The null milters hear the same, answer at the same place and decide nothing; rspamd looks up
-the name of HELO in a map of 100,000 names and does nothing else. Each round goes through all of them in turn, and a ratio
-is that of one round: messages a second with the milter to messages a second without. Below 1.05 a difference is noise.
-Times of a mail are those of one session that sends one mail after another, from MAIL to the last reply.
+`smtp-source -s 8` sends mails of about 3 kB with the headers of an Exchange, and Postfix throws them away behind its queue.
+Two shapes: a new connection for each mail, and 8 connections that are kept (`-d`). The targets are held against the first: it
+is what `smtp-source` does by itself, and the harder one, for Postfix opens a connection to the milter for each of the
+client's. The edge has a table of 100,000 servers from its cold-start file, in which the sender has a case at day 0, and
+no Kafka. The null milters hear the same, answer at the same place and decide nothing; rspamd looks up the name of HELO in
+a map of 100,000 names and does nothing else. Each round goes through all of them in turn, and a ratio is that of one
+round: messages a second with the milter to messages a second without. Below 1.05 a difference is noise. CPU is that of
+all milters' processes while one of them is asked. Times of a mail are those of one session that sends one mail after
+another, from MAIL to the last reply.
 """
 
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
+
+import psutil  # type: ignore[import-untyped] # it ships no types
 
 from bench import peers
 from bench.peers import MissingError, Peer
@@ -26,7 +33,7 @@ from shared.messaging.probe import free_port
 from tests.support.postfix import Postfix, SmtpClient, postfix, why_not_here
 
 _HOST, _DOMAIN = "127.0.0.12", "neu.example"
-_SESSIONS, _MESSAGES, _ROUNDS = 8, 1_500, 9
+_SESSIONS, _MESSAGES, _ROUNDS = 8, 1_500, 7
 _ONE_BY_ONE = 400
 _WARM_UP = 200
 _SEND_S = 120.0
@@ -34,6 +41,8 @@ _BODY_BYTES = 1_500
 _WARNINGS = 5  # of Postfix, told with a failure
 _OURS, _NONE, _RSPAMD = "our edge", "no milter", "rspamd with a map"
 _TARGETS = {_OURS: 0.75}
+_SHAPES: Mapping[str, tuple[str, ...]] = {"": (), "kept connections: ": ("-d",)}
+"""What stands before a row's name, and what `smtp-source` is told; targets are held against the first."""
 
 _PEERS: Mapping[str, Peer] = {
     _OURS: peers.edge,
@@ -42,6 +51,13 @@ _PEERS: Mapping[str, Peer] = {
     "null milter in purepythonmilter": peers.purepythonmilter,
     _RSPAMD: peers.rspamd,
 }
+
+
+class _Sent(NamedTuple):
+    """One round of one milter: messages a second, and CPU µs of the milters a message."""
+
+    rate: float
+    cpu_us: float
 
 
 def measure(tell: Tell, *, quick: bool) -> list[Row]:
@@ -59,16 +75,17 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         mail.write_text(message())
         for name, port in ports.items():
             tell(f"warming up: {name}")
-            _send(port, mail, _WARM_UP)
-        rates: dict[str, list[float]] = {name: [] for name in ports}
+            _send(port, mail, _WARM_UP, ())
+        found: dict[str, dict[str, list[_Sent]]] = {shape: {name: [] for name in ports} for shape in _SHAPES}
         for number in range(rounds_wanted):
             tell(f"round {number + 1} of {rounds_wanted}")
-            for name in _turned(list(ports), number):
-                rates[name].append(_told(name, instance, mail, messages, ports[name]))
+            for name, (shape, options) in product(_turned(list(ports), number), _SHAPES.items()):
+                found[shape][name].append(_told(name, instance, mail, messages, ports[name], options))
         tell("one by one")
         each = _ONE_BY_ONE // (10 if quick else 1)
         times_ms = {name: _one_by_one_ms(instance, port, each) for name, port in ports.items()}
-    return [*_rows(rates), *missing, *(row for name, times in times_ms.items() for row in _times(name, times))]
+    rows = [row for shape, of in found.items() for row in _rows(shape, of)]
+    return [*rows, *missing, *(row for name, times in times_ms.items() for row in _times(name, times))]
 
 
 def _parameters() -> dict[str, str]:
@@ -128,53 +145,57 @@ def _turned(names: list[str], number: int) -> list[str]:
     return names[start:] + names[:start]
 
 
-def _told(name: str, instance: Postfix, mail: Path, messages: int, port: int) -> float:
+def _told(name: str, instance: Postfix, mail: Path, messages: int, port: int, options: tuple[str, ...]) -> _Sent:
     """As `_send`; a failure names the milter, and what Postfix said of it."""
     try:
-        return _send(port, mail, messages)
+        return _send(port, mail, messages, options)
     except BenchError as error:
         warnings = [line for line in instance.log.splitlines() if "warning:" in line or "fatal:" in line]
         raise BenchError("\n".join([f"{name} failed: {error}", *warnings[-_WARNINGS:]])) from error
 
 
-def _send(port: int, mail: Path, messages: int) -> float:
-    """Messages a second; raises BenchError if one was refused."""
-    command = ["smtp-source", "-s", str(_SESSIONS), "-m", str(messages), "-F", str(mail), "-M", name_of(0)]
+def _send(port: int, mail: Path, messages: int, options: tuple[str, ...]) -> _Sent:
+    """Send *messages*; raises BenchError if one was refused."""
+    command = ["smtp-source", *options, "-s", str(_SESSIONS), "-m", str(messages), "-F", str(mail), "-M", name_of(0)]
     command += ["-f", "anna@bench.example", "-t", f"bert@{_DOMAIN}", f"{_HOST}:{port}"]
-    began = time.perf_counter()
+    began, cpu_s = time.perf_counter(), _milters_cpu_s()
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SEND_S, check=False)
     if done.returncode:
         raise BenchError(f"{' '.join(command)}: {done.stderr}")
-    return messages / (time.perf_counter() - began)
+    rate = messages / (time.perf_counter() - began)
+    return _Sent(rate, (_milters_cpu_s() - cpu_s) / messages * 1e6)
 
 
-def _rows(rates: Mapping[str, list[float]]) -> list[Row]:
-    ratios = {
-        name: [own / none for own, none in zip(values, rates[_NONE], strict=True)] for name, values in rates.items()
-    }
-    rows = [rounds(f"{name}, messages a second", values) for name, values in rates.items()]
-    for name, values in ratios.items():
-        if name != _NONE:
-            least = _TARGETS.get(name)
-            target = f"at least {least}" if least else ""
-            rows.append(
-                rounds(
-                    f"{name}, ratio to no milter",
-                    values,
-                    2,
-                    target=target,
-                    reached=median(values) >= least if least else None,
-                )
-            )
-    return [*rows, *(_against(name, rates) for name in rates if name not in {_NONE, _OURS})]
+def _milters_cpu_s() -> float:
+    """CPU seconds of our children, which are the milters: Postfix is none of ours, and `smtp-source` has ended."""
+    times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return sum(float(one.user + one.system) for one in times)
 
 
-def _against(peer: str, rates: Mapping[str, list[float]]) -> Row:
+def _rows(shape: str, found: Mapping[str, list[_Sent]]) -> list[Row]:
+    rates = {name: [one.rate for one in sent] for name, sent in found.items()}
+    rows = [rounds(f"{shape}{name}, messages a second", values) for name, values in rates.items()]
+    rows += [_to_none(shape, name, values, rates[_NONE]) for name, values in rates.items() if name != _NONE]
+    rows += [_against(shape, name, rates) for name in rates if name not in {_NONE, _OURS}]
+    milters = {name: [one.cpu_us for one in sent] for name, sent in found.items() if name != _NONE}
+    return [*rows, *(rounds(f"{shape}{name}, CPU µs a mail", values) for name, values in milters.items())]
+
+
+def _to_none(shape: str, name: str, rates: list[float], none: list[float]) -> Row:
+    """A milter against no milter, round by round."""
+    values = [own / without for own, without in zip(rates, none, strict=True)]
+    what, least = f"{shape}{name}, ratio to no milter", None if shape else _TARGETS.get(name)
+    if least is None:
+        return rounds(what, values, 2)
+    return rounds(what, values, 2, target=f"at least {least}", reached=median(values) >= least)
+
+
+def _against(shape: str, peer: str, rates: Mapping[str, list[float]]) -> Row:
     """Our edge against *peer*, round by round."""
     values = [ours / theirs for ours, theirs in zip(rates[_OURS], rates[peer], strict=True)]
-    what = f"our edge against {peer}, ratio"
+    what = f"{shape}our edge against {peer}, ratio"
     least = 1.10 if peer.startswith(_RSPAMD) else 1.0
-    if "in C" in peer:
+    if shape or "in C" in peer:
         return rounds(what, values, 2)
     target = "at least 1.10" if least > 1 else "ahead"
     return rounds(what, values, 2, target=target, reached=median(values) >= least)

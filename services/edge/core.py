@@ -24,8 +24,9 @@ from shared.domain.catalogue import BuildCatalogue
 from shared.domain.evidence import ClientResolve, Facts, Reading
 from shared.domain.header_text import LINE_LENGTH_MAX
 from shared.domain.identity import Identity, peer_of
+from shared.domain.policy import Policy, Standing
 from shared.domain.received import OWN_RUN_LINES_MAX, read_own_run, redact
-from shared.domain.records import VerdictGiven
+from shared.domain.records import Decision, VerdictGiven
 from shared.domain.verdict import Verdict, judge
 from shared.messaging.decisions import DecisionTable
 from shared.smtp.replies import SmtpReply
@@ -38,7 +39,10 @@ PROTECTED_LOCAL_PARTS = frozenset({"postmaster", "abuse"})
 NAME_LENGTH_MAX = 256
 """Characters of HELO, client and TLS name; a name of the DNS has 255 at most, so a cut one equals none."""
 
-_ADDRESS_CACHE = 65_536  # peers whose networks are remembered; the least recently seen is forgotten
+_ADDRESS_CACHE = 65_536  # addresses whose peer and networks are remembered; the least recently seen is forgotten
+
+
+_peer_of = lru_cache(_ADDRESS_CACHE)(peer_of)
 
 
 class ReceivedLines:
@@ -192,7 +196,7 @@ def see(message: MessageSeen, catalogue: BuildCatalogue, *, now: datetime, edge:
     """The facts that *message* shows and their reading; for a message that is judged (its address is one)."""
     run = read_own_run(message.received, catalogue)
     facts = Facts(
-        peer=peer_of(message.address),
+        peer=_peer_of(message.address),
         helo=message.helo[:NAME_LENGTH_MAX],
         client_name=message.client_name[:NAME_LENGTH_MAX],
         client_resolve=message.client_resolve,
@@ -213,6 +217,19 @@ def no_evidence(seen: Seen) -> str:
     return "dns_tempfail" if seen.facts.client_resolve == "tempfail" else ""
 
 
+def may_cure(seen: Seen, decisions: Collection[Decision], policy: Policy | None) -> bool:
+    """
+    Whether *seen* may end a case: its range is at or above the floor in force, or that of a case of *decisions*.
+
+    Where no policy is known it may.
+    """
+    if seen.reading is None or policy is None:
+        return seen.reading is not None
+    in_force = policy.floor_for(seen.reading.product, seen.facts.seen_at.date())
+    floors = [in_force, *(case.floor for decision in decisions for case in decision.cases)]
+    return any(floor is not None and floor.standing(seen.reading) is Standing.AT_OR_ABOVE for floor in floors)
+
+
 def decide(
     seen: Seen, message: MessageSeen, table: DecisionTable, *, now: datetime, observing: str, exempt: Exemptions
 ) -> Outcome:
@@ -231,6 +248,7 @@ def decide(
         table.policy,
         law_now=heartbeat.h - heartbeat.held,
         now=now,
+        connector=identity.connector,
     )
     if verdict.reply is None:
         return Outcome(reason=_passed_because(seen, verdict))
@@ -257,7 +275,7 @@ def _never_refused(seen: Seen, message: MessageSeen) -> str:
 
 def _passed_because(seen: Seen, verdict: Verdict) -> str:
     if verdict.case is not None:
-        return "pass_outside_minutes" if verdict.case.enforced else "pass_observed_case"
+        return "pass_outside_minutes" if verdict.enforced else "pass_observed_case"
     return "pass_no_product" if seen.reading is None else "pass_not_accused"
 
 
@@ -291,7 +309,7 @@ def resolve_of(text: str) -> ClientResolve:
 
 def _is_address(text: str) -> bool:
     try:
-        peer_of(text)
+        _peer_of(text)
     except ValueError:
         return False
     return True

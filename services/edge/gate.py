@@ -133,18 +133,23 @@ class Gate:
         )
 
     def _publish(self, seen: core.Seen) -> None:
-        why_not = core.no_evidence(seen) or ("clock_wrong" if self.clock_wrong() else "")
-        if not why_not:
-            table = self._decisions.table
-            known = table.naming is not None and any(
-                server in table for server in table.naming.identify(seen.facts).matches
-            )
-            answer = self._novelty.ask(seen.key, seen.facts.seen_at, known_server=known)
-            if answer == "publish":
-                self._outlet.offer_evidence(seen.key, MailEvidence(facts=seen.facts))
-                return
-            why_not = answer
-        self._counts[f"evidence_{why_not}"] += 1
+        why_not = core.no_evidence(seen) or ("clock_wrong" if self.clock_wrong() else "") or self._not_new(seen)
+        if why_not:
+            self._counts[f"evidence_{why_not}"] += 1
+        else:
+            self._outlet.offer_evidence(seen.key, MailEvidence(facts=seen.facts))
+
+    def _not_new(self, seen: core.Seen) -> str:
+        """Why *seen* adds nothing to what this hour has shown; "" if it does: then it is on its way."""
+        key, now = seen.key, seen.facts.seen_at
+        if self._novelty.knows(key, now):
+            return "known"
+        table = self._decisions.table
+        matches = table.naming.identify(seen.facts).matches if table.naming is not None else ()
+        known = [server for server in matches if server in table]
+        cure = core.may_cure(seen, table.decisions_of(known), table.policy)
+        answer = self._novelty.ask(key, now, known_server=bool(known), cure=cure)
+        return "" if answer == "publish" else answer
 
     def _tell(self, record: VerdictGiven) -> None:
         self._outlet.offer_verdict(record)

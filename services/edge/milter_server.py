@@ -20,7 +20,7 @@ from services.edge.session import MilterSession
 from services.edge.settings import Endpoint
 from shared.domain.errors import ConfigError
 from shared.smtp.errors import RemoteProtocolError
-from shared.smtp.milter import CONNECTION_CLOSED, NEED_DATA, MilterConnection
+from shared.smtp.milter import CONNECTION_CLOSED, MilterConnection, Pause
 from shared.smtp.milter_events import (
     Accept,
     Continue,
@@ -44,6 +44,7 @@ STALLED_S = 60.0
 IN_FLIGHT_S = 5.0
 """Real seconds that a message under way has to reach its answer when the edge is told to stop."""
 
+_HEADERS = frozenset({"received"})  # the session asks no other, only whether there is any
 _UNIX_MODE = 0o666  # the MTA is another user; who may reach the socket is said by its directory
 
 
@@ -100,7 +101,7 @@ class MilterLink(asyncio.Protocol):
     def __init__(self, server: MilterServer) -> None:
         self._server = server
         self._log = structlog.get_logger()
-        self._connection = MilterConnection()
+        self._connection = MilterConnection(_HEADERS)
         self.session = MilterSession(server.scope)
         self._stalled: asyncio.TimerHandle | None = None
         self._tcp: socket.socket | None = None
@@ -147,7 +148,7 @@ class MilterLink(asyncio.Protocol):
 
     def _run(self) -> None:
         out = bytearray()
-        while (event := self._connection.next_event()) not in (NEED_DATA, CONNECTION_CLOSED):
+        while not isinstance(event := self._connection.next_event(), Pause):
             message = self.session.take(event)
             if self._connection.reply_due:
                 out += self._connection.send(self._reply(event, message))

@@ -179,7 +179,7 @@ def _verdict(servers: list[Server], law: Law, policy: Policy, now: datetime) -> 
     if law.frozen:
         return VerdictNow(action="accept", why="frozen by an operator: nothing is slowed or refused", reply="")
     decisions = [decision for server in servers if (decision := decision_of(server)) is not None]
-    found = judge(servers[0].reading, decisions, policy, law_now=law.now, now=now)
+    found = judge(servers[0].reading, decisions, policy, law_now=law.now, now=now, connector=servers[0].connector)
     return VerdictNow(action=found.action, why=found.why, reply=found.reply.line if found.reply else "")
 
 

@@ -1,7 +1,8 @@
 """
 The verdict on one message: its own reading, the cases of its ids, the law's instant, the edge's minute.
 
-Refused is only a message whose own lines themselves prove what its case accuses. Of several cases the mildest row holds.
+Refused is only a message whose own lines themselves prove what its case accuses, and whose connector the policy in force
+enforces: a case may have been enforced under the policy before. Of several cases the mildest row holds.
 The row in force is the one at h - held of the last heartbeat; only the minute window uses the edge's own clock.
 """
 
@@ -22,7 +23,7 @@ MINUTES_PER_HOUR = 60
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with a message, and why. row, decision: None where no case accuses it."""
+    """What to do with a message, and why. row, decision: None where no case accuses it. enforced: whether the row binds."""
 
     action: Literal["accept", "defer", "reject"]
     why: str
@@ -30,6 +31,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     case: CaseSchedule | None = None
     decision: Decision | None = None
     row: Row | None = None
+    enforced: bool = False
     window_from_minute: int = 0
 
 
@@ -60,12 +62,19 @@ def row_at(case: CaseSchedule, law_now: datetime) -> Row | None:
 
 
 def judge(
-    reading: Reading | None, decisions: Iterable[Decision], policy: Policy, *, law_now: datetime, now: datetime
+    reading: Reading | None,
+    decisions: Iterable[Decision],
+    policy: Policy,
+    *,
+    law_now: datetime,
+    now: datetime,
+    connector: str | None = None,
 ) -> Verdict:
     """
     The verdict on a message with *reading* and the *decisions* of all ids that it matches.
 
     law_now: h - held of the last heartbeat. now: the edge's own clock, UTC; gives the minute only.
+    connector: the message's own, "" for none, by *policy*; None where there is no message: then the cases alone say.
     """
     if reading is None:
         return _NO_PRODUCT
@@ -77,16 +86,19 @@ def judge(
     ]
     if not accusing:
         return _NOT_ACCUSED
-    row, case, decision = min(accusing, key=lambda found: _harshness(found[0], enforced=found[1].enforced))
+    binds = connector is None or policy.enforced(connector)
+    row, case, decision = min(accusing, key=lambda found: _harshness(found[0], enforced=binds and found[1].enforced))
+    enforced = binds and case.enforced
     start = window_start(policy.salt, decision.server, now)
-    action = action_in(row, start, now.minute) if case.enforced else "accept"
+    action = action_in(row, start, now.minute) if enforced else "accept"
     return Verdict(
         action=action,
-        why=_WHY[action] if case.enforced else "observed only",
+        why=_WHY[action] if enforced else "observed only",
         reply=_reply(policy, action, row),
         case=case,
         decision=decision,
         row=row,
+        enforced=enforced,
         window_from_minute=start,
     )
 

@@ -7,6 +7,7 @@ The rules:
   a row a `State`; anything else is the peer's error.
 - An event either needs exactly one answer or none. Which is which was settled by the negotiation: see `reply_due`.
   Until the answer is sent there is no next event. `Progress` may be sent any number of times before it.
+- Macros that repeat make no event, nor do headers that the caller did not ask for.
 - A final answer (accept, defer, refuse) ends the message, at connect and HELO the session; at RCPT, DATA and an
   unknown command a refusal ends only that command.
 - What the peer sends ahead of our answer is kept, not refused: chunks of a stream say nothing about turns.
@@ -22,10 +23,10 @@ Use::
             writer.write(connection.send(Continue()))
 """
 
-import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal, NoReturn
 
@@ -43,12 +44,15 @@ from shared.smtp.milter_events import (
     Protocol,
 )
 from shared.smtp.milter_wire import (
+    COMMANDS,
+    HEAD,
     LENGTH_BYTES,
     MAX_PACKET_BYTES,
     VERSION,
     decode_event,
     encode_negotiation,
     encode_reply,
+    size_if_unwanted,
 )
 
 MAX_UNREAD_BYTES = 2 * MAX_PACKET_BYTES
@@ -68,7 +72,7 @@ WANTED_PROTOCOL = (
 """All we ask for: no event that we have no use for, and no waiting before the end of the headers."""
 
 
-class State(Enum):
+class State(StrEnum):
     """Where the conversation stands."""
 
     NEGOTIATE = "negotiate"
@@ -100,47 +104,45 @@ def _row(here: State, moves: Mapping[int, State]) -> Mapping[int, State]:
         Command.QUIT: State.CLOSED,
         Command.QUIT_NEW_CONNECTION: State.CONNECT,
     }
-    return MappingProxyType({**anywhere, **moves})
+    return {**anywhere, **moves}
 
 
 # RFC 5321, 4.1.4: HELO ends a transaction. MAIL within one comes from an MTA that refused the first after telling us.
-_TRANSITIONS: Mapping[State, Mapping[int, State]] = MappingProxyType(
-    {
-        State.NEGOTIATE: {Command.OPTIONS: State.CONNECT, Command.QUIT: State.CLOSED},
-        State.CONNECT: _row(State.CONNECT, {Command.CONNECT: State.SESSION}),
-        State.SESSION: _row(
-            State.SESSION,
-            {
-                Command.HELO: State.SESSION,
-                Command.MAIL: State.ENVELOPE,
-                Command.UNKNOWN: State.SESSION,
-                Command.ABORT: State.SESSION,
-            },
-        ),
-        State.ENVELOPE: _row(
-            State.ENVELOPE,
-            {
-                Command.HELO: State.SESSION,
-                Command.MAIL: State.ENVELOPE,
-                Command.RECIPIENT: State.ENVELOPE,
-                Command.UNKNOWN: State.ENVELOPE,
-                Command.DATA: State.ENVELOPE,
-                Command.HEADER: State.HEADERS,
-                Command.END_OF_HEADERS: State.BODY,
-                Command.ABORT: State.SESSION,
-            },
-        ),
-        State.HEADERS: _row(
-            State.HEADERS,
-            {Command.HEADER: State.HEADERS, Command.END_OF_HEADERS: State.BODY, Command.ABORT: State.SESSION},
-        ),
-        State.BODY: _row(
-            State.BODY,
-            {Command.BODY: State.BODY, Command.END_OF_MESSAGE: State.SESSION, Command.ABORT: State.SESSION},
-        ),
-        State.OVER: _row(State.OVER, {Command.ABORT: State.OVER}),
-    }
-)
+_TRANSITIONS: Mapping[State, Mapping[int, State]] = {
+    State.NEGOTIATE: {Command.OPTIONS: State.CONNECT, Command.QUIT: State.CLOSED},
+    State.CONNECT: _row(State.CONNECT, {Command.CONNECT: State.SESSION}),
+    State.SESSION: _row(
+        State.SESSION,
+        {
+            Command.HELO: State.SESSION,
+            Command.MAIL: State.ENVELOPE,
+            Command.UNKNOWN: State.SESSION,
+            Command.ABORT: State.SESSION,
+        },
+    ),
+    State.ENVELOPE: _row(
+        State.ENVELOPE,
+        {
+            Command.HELO: State.SESSION,
+            Command.MAIL: State.ENVELOPE,
+            Command.RECIPIENT: State.ENVELOPE,
+            Command.UNKNOWN: State.ENVELOPE,
+            Command.DATA: State.ENVELOPE,
+            Command.HEADER: State.HEADERS,
+            Command.END_OF_HEADERS: State.BODY,
+            Command.ABORT: State.SESSION,
+        },
+    ),
+    State.HEADERS: _row(
+        State.HEADERS,
+        {Command.HEADER: State.HEADERS, Command.END_OF_HEADERS: State.BODY, Command.ABORT: State.SESSION},
+    ),
+    State.BODY: _row(
+        State.BODY,
+        {Command.BODY: State.BODY, Command.END_OF_MESSAGE: State.SESSION, Command.ABORT: State.SESSION},
+    ),
+    State.OVER: _row(State.OVER, {Command.ABORT: State.OVER}),
+}
 """What may come in which state, and where it leads; CLOSED and ERROR take nothing."""
 
 _NEVER_ANSWERED = frozenset({Command.MACROS, Command.ABORT, Command.QUIT, Command.QUIT_NEW_CONNECTION})
@@ -157,7 +159,7 @@ _NO_REPLY_FLAGS: Mapping[Command, Protocol] = MappingProxyType(
 _SESSION_STARTS = frozenset({Command.CONNECT, Command.HELO})
 _COMMAND_ONLY = frozenset({Command.RECIPIENT, Command.DATA, Command.UNKNOWN})
 
-_HEAD = struct.Struct(">IB")
+_HEADER, _MACROS = int(Command.HEADER), int(Command.MACROS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +175,13 @@ class MilterConnection:
     """
     The milter's side of one connection from an MTA.
 
+    headers: names of the headers to report, lower case; None for all. The first header of a message is always reported,
+    so a message without any can be told from one without these.
     `state` says where the conversation stands, `granted` what was agreed (None before the negotiation).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Collection[str] | None = None) -> None:
+        self._headers = headers
         self.granted: Granted | None = None
         self._offered: Options | None = None
         self._answered: frozenset[int] = frozenset({Command.OPTIONS})
@@ -186,7 +191,7 @@ class MilterConnection:
         self._end_of_input = False
         self._flooded = False
         self._failure: str | None = None
-        self._macros_seen: bytearray | None = None
+        self._repeated = b""
         self._move(State.NEGOTIATE)
 
     @property
@@ -244,17 +249,22 @@ class MilterConnection:
             raise LocalProtocolError(f"{self._due.name} must be answered before the next event.")
         if self._flooded:
             self._fail(f"over {MAX_UNREAD_BYTES} bytes came without waiting for an answer")
-        while self._state is not State.CLOSED:
-            head = self._packet_head()
-            if head is None:
-                return CONNECTION_CLOSED if self._end_of_input else NEED_DATA
-            length, code = head
-            start = self._read_to + LENGTH_BYTES
-            self._read_to = start + length
-            event = self._take(code, self._unread[start + 1 : self._read_to])
-            if event is not None:
-                return event
-        return CONNECTION_CLOSED
+        if self._state is State.CLOSED:
+            return CONNECTION_CLOSED
+        if self._repeated or self._state is State.HEADERS:
+            self._pass_over()
+        head = self._packet_head()
+        if head is None:
+            return CONNECTION_CLOSED if self._end_of_input else NEED_DATA
+        length, code = head
+        start = self._read_to
+        self._read_to = start + LENGTH_BYTES + length
+        event = self._take(code, self._unread[start + HEAD.size : self._read_to])
+        if code == _MACROS:
+            self._repeated = bytes(self._unread[start : self._read_to])
+        elif code != _HEADER:
+            self._repeated = b""
+        return event
 
     def send(self, reply: MilterReply) -> bytes:
         """
@@ -274,11 +284,22 @@ class MilterConnection:
             self._settle(self._due, reply)
         return data
 
+    def _pass_over(self) -> None:
+        """Go to the next packet that makes an event: most of a message are macros that repeat and headers left out."""
+        wanted = self._headers if self._state is State.HEADERS and _HEADER not in self._answered else None
+        while True:
+            if self._repeated and self._unread.startswith(self._repeated, self._read_to):
+                self._read_to += len(self._repeated)
+            elif wanted is not None and (size := size_if_unwanted(self._unread, self._read_to, wanted)):
+                self._read_to += size
+            else:
+                return
+
     def _packet_head(self) -> tuple[int, int] | None:
         """Length and command of the next packet; None while it is not all there."""
         unread = len(self._unread) - self._read_to
-        if unread >= _HEAD.size:
-            length, code = _HEAD.unpack_from(self._unread, self._read_to)
+        if unread >= HEAD.size:
+            length, code = HEAD.unpack_from(self._unread, self._read_to)
             if not 1 <= length <= MAX_PACKET_BYTES:
                 self._fail(f"a packet of {length} bytes, while 1 to {MAX_PACKET_BYTES} are taken")
             if unread >= LENGTH_BYTES + length:
@@ -287,43 +308,30 @@ class MilterConnection:
             self._fail(f"the input ended {unread} bytes into a packet")
         return None
 
-    def _take(self, code: int, data: bytearray) -> MilterEvent | None:
-        """Check one packet against the state and move on; None for macros that say nothing new."""
+    def _take(self, code: int, data: bytearray) -> MilterEvent:
+        """Check one packet against the state and move on."""
         after = self._allowed.get(code)
         if after is None:
             self._fail(f"{_name(code)} is out of place")
-        if code == Command.MACROS and data == self._macros_seen:
-            return None
         try:
             event = decode_event(code, data)
         except RemoteProtocolError as error:
             self._fail(f"{_name(code)} cannot be read, {error}")
         if isinstance(event, Options):
             self._offered = event
-        if code == Command.MACROS:
-            self._macros_seen = data
-        elif code != Command.HEADER:
-            self._macros_seen = None
         if after is not self._state:
             self._move(after)
         if code in self._answered:
-            self._due = Command(code)
+            self._due = COMMANDS[code]
         return event
 
     def _negotiate(self, reply: MilterReply) -> bytes:
         """Ask for what we want as far as it is offered; from then on it is known which events need an answer."""
         if not isinstance(reply, Negotiate) or self._offered is None:
             raise LocalProtocolError(f"{reply!r} cannot be sent: Negotiate answers Options, and nothing else does.")
-        granted = Granted(
-            min(VERSION, self._offered.version),
-            WANTED_ACTIONS & self._offered.actions,
-            WANTED_PROTOCOL & self._offered.protocol,
-        )
-        silent = {command for command, flag in _NO_REPLY_FLAGS.items() if flag & granted.protocol}
-        self._answered = frozenset(Command) - _NEVER_ANSWERED - silent
-        self.granted = granted
+        self.granted, self._answered, data = _agreed(self._offered)
         self._offered = self._due = None
-        return encode_negotiation(granted.version, granted.actions, granted.protocol)
+        return data
 
     def _settle(self, command: Command, reply: MilterReply) -> None:
         """Move on after an answer: a final one ends the message or the session, see the module's rules."""
@@ -342,6 +350,17 @@ class MilterConnection:
         self._move(State.ERROR)
         self._unread.clear()
         raise RemoteProtocolError(self._failure)
+
+
+@lru_cache(maxsize=16)
+def _agreed(offered: Options) -> tuple[Granted, frozenset[int], bytes]:
+    """What we ask for of an offer, the events to answer then, the bytes that say so; an MTA offers the same each time."""
+    granted = Granted(
+        min(VERSION, offered.version), WANTED_ACTIONS & offered.actions, WANTED_PROTOCOL & offered.protocol
+    )
+    silent = {command for command, flag in _NO_REPLY_FLAGS.items() if flag & granted.protocol}
+    answered = frozenset(Command) - _NEVER_ANSWERED - silent
+    return granted, answered, encode_negotiation(granted.version, granted.actions, granted.protocol)
 
 
 def _name(code: int) -> str:

@@ -10,7 +10,7 @@ Source: sendmail's libmilter (mfdef.h, engine.c) and Postfix 3.7 (src/milter/mil
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from shared.smtp.errors import LocalProtocolError, RemoteProtocolError, ReplyTextError
@@ -62,11 +62,18 @@ Most strings in one packet: 64 macros, or an address with 127 parameters; beyond
 Postfix sends at most a dozen macros a stage, and a client's MAIL has a handful of parameters.
 """
 
+HEAD = struct.Struct(">IB")
+"""Length and command of a packet."""
+
+COMMANDS: Mapping[int, Command] = {int(command): command for command in Command}
+"""Each command by its byte; calling the enumeration costs several times as much."""
+
 VERSION = 6
 """The version we speak; an older MTA is answered with its own."""
 
 _OLDEST_VERSION = 2
 _OPTIONS = struct.Struct(">III")
+_HEADER = int(Command.HEADER)
 _PACKET_HEAD = struct.Struct(">Ic")
 _MACRO_LIST = struct.Struct(">I")
 
@@ -132,6 +139,25 @@ def encode_negotiation(version: int, actions: Action, protocol: Protocol) -> byt
     return packet(b"O", data)
 
 
+def size_if_unwanted(unread: bytearray, at: int, wanted: Collection[str]) -> int:
+    """
+    Size of the packet at *at* if it is a header, whole and of right form, whose name is not *wanted*; else 0.
+
+    It tells from the bytes what an event would, at a fifth of the cost: 16 of 19 headers of a mail are nobody's.
+    """
+    if len(unread) < at + HEAD.size:
+        return 0
+    length, code = HEAD.unpack_from(unread, at)
+    end = at + LENGTH_BYTES + length
+    if code != _HEADER or length > MAX_PACKET_BYTES:
+        return 0
+    nul = unread.find(0, at + HEAD.size, end)
+    if nul < 0 or unread.find(0, nul + 1, end) != end - 1:
+        return 0
+    name = unread[at + HEAD.size : nul].decode("latin-1").strip().lower()
+    return 0 if name in wanted else LENGTH_BYTES + length
+
+
 def decode_event(code: int, data: bytearray) -> MilterEvent:
     """
     Decode one packet's data by its command byte, which is that of a `Command`.
@@ -182,8 +208,8 @@ def _macros(data: bytearray) -> Macros:
     strings = _strings(data[1:])
     if len(strings) % 2:
         raise RemoteProtocolError("a macro has no value")
-    names = (name.removeprefix("{").removesuffix("}") for name in strings[::2])
-    return Macros(Command(data[0]), dict(zip(names, strings[1::2], strict=True)))
+    names = [name.removeprefix("{").removesuffix("}") for name in strings[::2]]
+    return Macros(COMMANDS[data[0]], dict(zip(names, strings[1::2], strict=True)))
 
 
 def _connect(data: bytearray) -> Connect:
@@ -218,22 +244,20 @@ def _without_data(event: MilterEvent) -> Callable[[bytearray], MilterEvent]:
     return decode
 
 
-_DECODERS: Mapping[int, Callable[[bytearray], MilterEvent]] = MappingProxyType(
-    {
-        Command.ABORT: _without_data(Abort()),
-        Command.BODY: lambda data: Body(bytes(data)),
-        Command.CONNECT: _connect,
-        Command.MACROS: _macros,
-        Command.END_OF_MESSAGE: lambda data: EndOfMessage(bytes(data)),
-        Command.HELO: lambda data: Helo(_one_string(data)),
-        Command.QUIT_NEW_CONNECTION: _without_data(QuitNewConnection()),
-        Command.HEADER: _header,
-        Command.MAIL: lambda data: MailFrom(*_path_and_params(data)),
-        Command.END_OF_HEADERS: _without_data(EndOfHeaders()),
-        Command.OPTIONS: _options,
-        Command.QUIT: _without_data(Quit()),
-        Command.RECIPIENT: lambda data: Recipient(*_path_and_params(data)),
-        Command.DATA: _without_data(Data()),
-        Command.UNKNOWN: lambda data: Unknown(_one_string(data)),
-    }
-)
+_DECODERS: Mapping[int, Callable[[bytearray], MilterEvent]] = {
+    Command.ABORT: _without_data(Abort()),
+    Command.BODY: lambda data: Body(bytes(data)),
+    Command.CONNECT: _connect,
+    Command.MACROS: _macros,
+    Command.END_OF_MESSAGE: lambda data: EndOfMessage(bytes(data)),
+    Command.HELO: lambda data: Helo(_one_string(data)),
+    Command.QUIT_NEW_CONNECTION: _without_data(QuitNewConnection()),
+    Command.HEADER: _header,
+    Command.MAIL: lambda data: MailFrom(*_path_and_params(data)),
+    Command.END_OF_HEADERS: _without_data(EndOfHeaders()),
+    Command.OPTIONS: _options,
+    Command.QUIT: _without_data(Quit()),
+    Command.RECIPIENT: lambda data: Recipient(*_path_and_params(data)),
+    Command.DATA: _without_data(Data()),
+    Command.UNKNOWN: lambda data: Unknown(_one_string(data)),
+}

@@ -56,9 +56,11 @@ plausible = st.builds(
 )
 
 
-def hear(pieces: list[bytes], replies: list[MilterReply]) -> list[MilterEvent | str]:
+def hear(
+    pieces: list[bytes], replies: list[MilterReply], headers: frozenset[str] | None = None
+) -> list[MilterEvent | str]:
     """Everything a connection says to *pieces* and then the end of input; the peer's error as its text, last."""
-    connection = MilterConnection()
+    connection = MilterConnection(headers)
     heard: list[MilterEvent | str] = []
     answered = 0
     try:
@@ -99,6 +101,41 @@ def test_any_cut_changes_nothing(data: bytes, replies: list[MilterReply], cuts: 
     edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
     pieces = [data[start:end] for start, end in pairwise(edges)]
     assert hear(pieces, replies) == hear([data], replies)
+
+
+odd_names = st.sampled_from(["Received", "received", " RECEIVED\t", "Received\xa0", "Subject", "", "Receive"])
+some_headers = st.lists(st.builds(mta.header, odd_names | latin1, latin1) | packets, max_size=12).map(b"".join)
+to_headers = mta.connect() + mta.mail() + mta.header()
+half_left_out = st.builds(
+    lambda offer, rest, tail: offer + to_headers + rest + tail, offers, some_headers, st.binary(max_size=8)
+)
+
+
+def left_out(heard: list[MilterEvent | str], wanted: frozenset[str]) -> list[MilterEvent | str]:
+    """What is left of *heard* without the headers that are not wanted; the first of a message stays."""
+    kept: list[MilterEvent | str] = []
+    in_headers = waits = False
+    for event in heard:
+        if isinstance(event, Options):
+            waits = not event.protocol & mta.NR_HEADER
+        if isinstance(event, MailFrom):
+            in_headers = False
+        if isinstance(event, Header):
+            if in_headers and not waits and event.name.strip().lower() not in wanted:
+                continue
+            in_headers = True
+        kept.append(event)
+    return kept
+
+
+@given(plausible | half_left_out, st.lists(answers, min_size=1, max_size=6), st.lists(st.integers(0, 400), max_size=6))
+@example(mta.options() + to_headers + mta.header("Received", "x") + mta.header() + mta.END_OF_HEADERS, [Continue()], [])
+def test_headers_left_out_change_nothing_else(data: bytes, replies: list[MilterReply], cuts: list[int]) -> None:
+    """A connection that is asked for some headers tells all else, errors too, as one that tells all, however it is cut."""
+    wanted = frozenset({"received"})
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    pieces = [data[start:end] for start, end in pairwise(edges)]
+    assert hear(pieces, replies, wanted) == left_out(hear([data], replies), wanted)
 
 
 @given(
@@ -148,13 +185,15 @@ def test_any_legal_reply_text_reaches_the_client(text: str) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 2**32 - 1))
+@example(b"Q", 1)
 def test_memory_stays_with_what_was_sent(data: bytes, length: int) -> None:
     """A length that a peer only announces costs nothing: what is held is never more than what came."""
     connection = MilterConnection()
     connection.receive_data(struct.pack(">I", length) + data)
     try:
         while not isinstance(connection.next_event(), Pause):
-            connection.send(Negotiate())
+            if connection.reply_due:
+                connection.send(Negotiate())
     except RemoteProtocolError:
         assert len(connection._unread) == 0
     assert len(connection._unread) <= 4 + len(data)

@@ -56,8 +56,10 @@ def released(server: str = SERVER, seq: int = 9) -> Decision:
 
 
 def shipped_policy() -> Policy:
-    """Give the policy that ships."""
-    return parse_policy(shipped_policy_text())
+    """Give the policy that ships, enforced for everybody, as the decisions here take it."""
+    shipped = parse_policy(shipped_policy_text())
+    connectors = tuple(msgspec.structs.replace(connector, mode="enforce") for connector in shipped.connectors)
+    return msgspec.structs.replace(shipped, mode="enforce", connectors=connectors)
 
 
 def heartbeat(

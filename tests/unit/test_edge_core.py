@@ -1,6 +1,7 @@
 from datetime import timedelta
 from ipaddress import ip_network
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ from tests.support.decisions import (
     line_2007,
     line_of,
     released,
+    shipped_policy,
     table_of,
 )
 from tests.support.edge import message
@@ -150,6 +152,15 @@ def test_empty_table_means_no_verdict() -> None:
     seen = see(seen_message, CATALOGUE, now=NOON, edge="mx1")
     found = decide(seen, seen_message, DecisionTable(), now=NOON, observing="", exempt=NOBODY)
     assert found == Outcome(reason="pass_no_verdict_possible")
+
+
+def test_policy_in_force_that_enforces_nothing_refuses_nothing() -> None:
+    """Before the case hears of it, the first mails after such a policy pass, as those of an observed case do."""
+    policy = msgspec.structs.replace(shipped_policy(), mode="observe")
+    seen = see(message(), CATALOGUE, now=NOON, edge="mx1")
+    table = table_of([decision(block=60)], policy=policy)
+    found = decide(seen, message(), table, now=NOON, observing="", exempt=NOBODY)
+    assert (found.reason, found.reply, found.record) == ("pass_observed_case", None, None)
 
 
 # -- never judged, never refused -----------------------------------------------------------------------------------

@@ -97,3 +97,30 @@ def test_observe_accepts_whatever_the_row() -> None:
     """A case of a connector that is only observed harms nobody."""
     found = judge(reading(), [decision(row(0, 60), enforced=False)], POLICY, law_now=START, now=HOUR)
     assert (found.action, found.reply) == ("accept", None)
+
+
+@pytest.mark.parametrize(
+    ("connector", "changes", "refused"),
+    [
+        ("internet", {}, True),
+        ("branch", {}, True),
+        (None, {"mode": "observe"}, True),
+        ("internet", {"mode": "observe"}, False),
+        ("branch", {"connectors": POLICY.connectors[:1]}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_connector_that_the_policy_in_force_does_not_enforce_is_not_refused(
+    connector: str | None, changes: dict[str, object], refused: bool
+) -> None:
+    """A case that still says enforced, from the policy before, refuses nobody; without a message the case alone says."""
+    found = judge(
+        reading(),
+        [decision(row(0, 60))],
+        policy_for(**changes),  # type: ignore[arg-type]  # any field of the policy
+        law_now=START,
+        now=HOUR,
+        connector=connector,
+    )
+    assert (found.reply is not None, found.enforced) == (refused, refused)
+    assert found.why == ("inside the server's block minutes" if refused else "observed only")
