@@ -72,7 +72,7 @@ def sender(receiver: Postfix) -> Iterator[Postfix]:
         "minimal_backoff_time": "1s",
         "maximal_backoff_time": "2s",
         "queue_run_delay": "1s",
-        "header_checks": "pcre:{{/^Received:.*\\(Postfix\\)/ IGNORE}}",
+        "header_checks": "regexp:{{/^Received:.*\\(Postfix\\)/ IGNORE}}",
     }
     with postfix(SENDER_HOST, probe.free_port(), "alt.example", **parameters) as instance:
         yield instance
