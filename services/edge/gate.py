@@ -103,8 +103,10 @@ class Gate:
             return "topic control not read yet"
         if self._freeze.frozen or (heartbeat is not None and heartbeat.frozen):
             return "frozen"
-        if heartbeat is not None and self._clock.real_age(heartbeat.h) > self._stale_after:
+        if heartbeat is not None and self._decisions.age() > self._stale_after:
             return "the newest heartbeat is too old"
+        if heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard:
+            return "own clock is behind the newest heartbeat"
         if self.clock_wrong():
             return "own clock and broker's differ"
         return (
