@@ -105,8 +105,6 @@ class Gate:
             return "frozen"
         if heartbeat is not None and self._decisions.age() > self._stale_after:
             return "the newest heartbeat is too old"
-        if heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard:
-            return "own clock is behind the newest heartbeat"
         if self.clock_wrong():
             return "own clock and broker's differ"
         return (
@@ -114,8 +112,10 @@ class Gate:
         )
 
     def clock_wrong(self) -> bool:
-        """Whether own clock and broker's differed by the guard or more as the newest heartbeat arrived."""
-        return abs(self._decisions.skew) >= self._guard
+        """Whether own clock and broker's differed by the guard or more as the newest heartbeat came, or its H lies ahead."""
+        heartbeat = self._decisions.table.heartbeat
+        ahead = heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard
+        return ahead or abs(self._decisions.skew) >= self._guard
 
     def _judge(self, message: core.MessageSeen) -> core.Outcome:
         self._local_file.refresh(time.monotonic())
