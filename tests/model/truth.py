@@ -64,7 +64,7 @@ class Truth:
         self.policy = policy
         self.at = self.h = at
         self.marks: dict[int, int] = {}
-        self.partitions = 0
+        self.said: list[tuple[int, int]] = []  # when, how many partitions
         self.servers: dict[str, Server] = {}
         self.reasons: set[str] = set()
         self.held_since: int | None = None
@@ -81,11 +81,23 @@ class Truth:
         return self.h - sum(end - begin for begin, end in self.holds + running)
 
     def note(self, mark: Mark, now: int) -> None:
-        """H is the least over all partitions of the newest mark of any edge, never above *now* (the clock), never back."""
+        """
+        H is the least over all partitions of the newest mark of any edge, never above *now* (the clock), never back.
+
+        Partitions are as many as any mark said, until for an hour all have said less.
+        """
         at = min(seconds(mark.at), now)
-        self.partitions = max(self.partitions, mark.of)
+        self.said = [*self.said, (now, mark.of)]
+        partitions = max(of for _, of in self.said)
+        most_said = max(number for number, (_, of) in enumerate(self.said) if of == partitions)
+        less = self.said[most_said + 1 :]
+        if less and now - less[0][0] > HOUR:
+            self.said = [(now, max(of for _, of in less))]
+            partitions = self.said[0][1]
+        self.said = [(now, partitions)] if self.said[-1][1] == partitions else self.said[most_said:]
         self.marks[mark.partition] = max(at, self.marks.get(mark.partition, at))
-        if len(self.marks) == self.partitions:
+        self.marks = {number: known for number, known in self.marks.items() if number < partitions}
+        if len(self.marks) == partitions:
             self.h = max(self.h, min(*self.marks.values(), now))
 
     def tick(self, at: int) -> None:

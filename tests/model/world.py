@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from shared.domain.records import AdoptPolicy, MailEvidence, ReportNotice, SetFreeze
+from shared.domain.records import AdoptPolicy, MailEvidence, Mark, ReportNotice, SetFreeze
 from shared.domain.records import Origin as RecordOrigin
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
@@ -112,6 +112,10 @@ class World:
         if self._chance(100):
             self._tell("compaction")
             self.law.decisions.compact(keep_from=self.law.decisions.end - self.random.randint(1, 100))
+        if self._chance(1000):
+            mark = Mark(edge="mx9", at=self.law.clock.now(), partition=0, of=self.random.choice((1, 3, 10_000)))
+            self.partitions[0].append(None, None, at=self.time.now, what=mark)
+            self._tell(f"broken mark: of {mark.of} partitions")
         for edge in self.edges:
             self._befall_edge(edge)
 
