@@ -25,6 +25,7 @@ from tests.support.scenario import START
 
 _ASKED_WITHIN = 24 * 3600
 _SAVE_EVERY = 60
+_GUARD = 300
 
 
 class Quiet:
@@ -53,7 +54,8 @@ class EdgeModel:
     """
     error: how far its clock is off, s. cut: it does not reach the bus. frozen_on_sight: what it last heard on `control`.
 
-    newest_turn: of the newest record that its table took.
+    newest_turn: of the newest record that its table took. known_off: the newest heartbeat that it followed showed that its
+    clock is off, and the clock was not set since.
     """
 
     def __init__(self, name: str, folder: Path, time: ModelTime) -> None:
@@ -80,6 +82,7 @@ class EdgeModel:
         self.running = True
         self.asked_at: int | None = None
         self.newest_turn = -1
+        self.known_off = False
         self.heard_freeze: bool | None = None
         self._next: dict[str, int | None] = {"decisions": None, "control": None}
         self._cold_turn = self._saved_turn
@@ -152,6 +155,9 @@ class EdgeModel:
                 continue
             sink.take(record)
             self.newest_turn = record.turn
+            if record.key == KEY_HEARTBEAT:
+                stamp = record.timestamp // 1000 - int(START.timestamp())
+                self.known_off = abs(self.time.now + self.error - stamp) >= _GUARD
         again = sink.batch_done()
         self._next["decisions"] = None if again else at + len(batch)
 

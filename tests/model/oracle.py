@@ -3,7 +3,8 @@ What must hold at every step, for every edge and every message that could come i
 
 1. The verdict is at most what the second law allowed at the turn whose heartbeat the edge judges by.
 2. That turn's H lies no further back than `stale_after` (and the clock guard): so 1 speaks of the last `stale_after`.
-3. Nothing is refused that is frozen on sight, exempt by the local file, a bounce, to postmaster, or a neighbour's.
+3. Nothing is refused that is frozen on sight, exempt by the local file, a bounce, to postmaster, or a neighbour's; nor
+   by an edge that knows that its clock is off.
 4. In one clock hour no more minutes are refused than the row says.
 """
 
@@ -118,6 +119,8 @@ class Oracle:
     def _check_never(self, edge: EdgeModel, shown: Shown) -> None:
         if edge.is_frozen():
             raise Harsher(f"{edge.name} refuses while frozen on sight")
+        if edge.known_off:
+            raise Harsher(f"{edge.name} refuses though it knows that its clock is off")
         if edge.exempt_peer == shown.sender.peer:
             raise Harsher(f"{edge.name} refuses {shown.sender.name}, whose peer is exempt")
         if shown.above or shown.sender.name == "beside.example":

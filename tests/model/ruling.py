@@ -1,10 +1,44 @@
-"""What the second law says at the end of a turn, and the harshest verdict that it allows."""
+"""What the second law knows, what it says at the end of a turn, and the harshest verdict that it allows."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared.domain.evidence import Facts, Reading
 from shared.domain.policy import Policy
 from tests.model.words import MILDNESS, Action, Builds, Span, action_at, floor_on, ids_of, is_below, utc_day
+
+
+@dataclass(eq=False)
+class Case:
+    """clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release."""
+
+    product: str
+    floor: Builds
+    enforced: bool
+    rows: list[Span]
+    waiting: list[Span]
+    delivered: int | None = None
+    ends: int | None = None
+    clock: int = 0
+
+
+@dataclass
+class Server:
+    """What is on record. hours: (UTC hour, product) below the floor. below: product -> (seen, law time it counts at)."""
+
+    connector: str
+    tie: str
+    seen: int
+    reading: Reading
+    hours: list[tuple[int, str]] = field(default_factory=list)
+    below: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
+    news_hour: int = -1
+    news: int = 0
+
+    def case_of(self, product: str) -> Case | None:
+        """The case about *product*."""
+        return next((case for case in self.cases if case.product == product), None)
 
 
 class Accusation(NamedTuple):

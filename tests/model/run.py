@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.model.world import World, describe
+from tests.model.world import World
 
-WORLD_STEPS = 4000
-"""Steps of one world: some 30 days, in which cases open, are blocked, released and come back."""
+WORLD_STEPS = 2500
+"""Steps of one world: some two to three weeks, in which cases open, are blocked, released and come back."""
 
 
 class Failed(AssertionError):
@@ -53,3 +53,9 @@ def run(steps: int, seed: int, *, jobs: int = 1) -> Iterator[Counter[str]]:
         except Failed:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def describe(world: World) -> str:
+    """What a failure must tell: how to see it again, and what happened last."""
+    last = "\n".join(world.actions)
+    return f"seed {world.seed}, step {world.steps}; again: python -m tests.model --seed {world.seed} --until {world.steps}\n{last}"

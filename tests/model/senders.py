@@ -73,6 +73,10 @@ def _shown(sender: Sender, show: str, **changes: Any) -> Shown:
 
 
 MESSAGES = {sender: {show: _shown(sender, show) for show in sender.shows} for sender in SENDERS}
+UNVERIFIED = {
+    sender: {show: _shown(sender, show, client_resolve="failed", client_name="unknown") for show in sender.shows}
+    for sender in SENDERS
+}
 BOUNCES = {sender: _shown(sender, sender.shows[0], null_sender=True) for sender in SENDERS}
 TO_POSTMASTER = {sender: _shown(sender, sender.shows[0], protected=True) for sender in SENDERS}
 NEVER_REFUSED = (BOUNCES, TO_POSTMASTER)

@@ -6,52 +6,18 @@ since `START`, holds are intervals on the axis of H, servers and cases are ordin
 Source: design rules 4 to 8, 10, 12 and its Words; `docs/architecture/law.md`.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain.evidence import Reading
 from shared.domain.policy import Policy
 from shared.domain.records import AdoptPolicy, Mark, SetFreeze, Sighting
 from tests.model import words as w
-from tests.model.ruling import Accusation, Ruling
-from tests.model.words import DAY, HOUR, Builds, Span
+from tests.model.ruling import Accusation, Case, Ruling, Server
+from tests.model.words import DAY, HOUR, Builds
 from tests.support.scenario import START
 
 BLIND_AFTER = HOUR
 NEWS_AN_HOUR = 4
-
-
-@dataclass(eq=False)
-class Case:
-    """clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release."""
-
-    product: str
-    floor: Builds
-    enforced: bool
-    rows: list[Span]
-    waiting: list[Span]
-    delivered: int | None = None
-    ends: int | None = None
-    clock: int = 0
-
-
-@dataclass
-class Server:
-    """What is on record. hours: (UTC hour, product) below the floor. below: product -> (seen, law time it counts at)."""
-
-    connector: str
-    tie: str
-    seen: int
-    reading: Reading
-    hours: list[tuple[int, str]] = field(default_factory=list)
-    below: dict[str, tuple[int, int]] = field(default_factory=dict)
-    cases: list[Case] = field(default_factory=list)
-    news_hour: int = -1
-    news: int = 0
-
-    def case_of(self, product: str) -> Case | None:
-        """The case about *product*."""
-        return next((case for case in self.cases if case.product == product), None)
 
 
 CaseKey = tuple[str, Case, int]

@@ -19,7 +19,7 @@ from tests.model.bus import Topic
 from tests.model.edge_model import EdgeModel, ModelTime
 from tests.model.law_model import LawModel
 from tests.model.oracle import Oracle
-from tests.model.senders import MESSAGES, SENDERS, random_policy, varied
+from tests.model.senders import MESSAGES, SENDERS, UNVERIFIED, random_policy, varied
 from tests.support.edge import FakeClock
 from tests.support.scenario import START
 
@@ -39,7 +39,7 @@ class World:
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.steps = seed, 0
         self.random = Random(seed)  # noqa: S311  (a model, no secret)
-        self.calm = self.random.choice((1, 3, 10))
+        self.calm = self.random.choice((0.2, 0.5, 1, 3))
         self.time = ModelTime()
         self.counts: Counter[str] = Counter()
         self.actions: deque[str] = deque(maxlen=ACTIONS_KEPT)
@@ -102,6 +102,8 @@ class World:
             if self._chance(one_in) and self._up(what):
                 self.away_until[what] = self.time.now + self.random.randint(1, self.random.choice((HOUR, longest)))
                 self._tell(f"outage of {what}: {self.away_until[what] - self.time.now} s")
+                if self.random.random() < 0.3:  # nothing comes that would show it
+                    self._set_back(self.random.choice(self.edges))
         if self._chance(300):
             self.enforcer_error = self._error()
             self._tell(f"enforcer's clock: off by {self.enforcer_error} s")
@@ -124,8 +126,8 @@ class World:
             edge.cut = not edge.cut
             self._tell(f"edge {'cut off' if edge.cut else 'joined'}: {edge.name}")
             edge.lose_bus()
-        if self._chance(500):
-            edge.error = self._error()
+        if self._chance(250):
+            edge.error, edge.known_off = self._error(), False
             self._tell(f"edge's clock: {edge.name} off by {edge.error} s")
             edge.set_time()
         if self._chance(500 if edge.running else 40):
@@ -133,12 +135,17 @@ class World:
         if self._chance(400):
             self._write_local(edge)
 
+    def _set_back(self, edge: EdgeModel) -> None:
+        edge.error, edge.known_off = -self.random.choice((HOUR, 4 * HOUR, 40 * DAY)), False
+        edge.set_time()
+        self._tell(f"edge's clock: {edge.name} set back by {-edge.error} s")
+
     def _error(self) -> int:
         """Mostly within the guard, at times far beyond it, at times right again."""
         draw = self.random.random()
-        if draw < 0.4:
+        if draw < 0.3:
             return 0
-        if draw < 0.8:
+        if draw < 0.5:
             return self.random.randint(1 - GUARD, GUARD - 1)
         return self.random.choice((-1, 1)) * self.random.choice((600, 3 * HOUR, 40 * DAY))
 
@@ -176,7 +183,7 @@ class World:
     # -- people -------------------------------------------------------------------------------------------------------
 
     def _asked(self) -> dict[str, object]:
-        made_at = self.law.clock.now() - timedelta(hours=25 if self.random.random() < 0.05 else 0)
+        made_at = self.law.clock.now() - timedelta(hours=25 if self.random.random() < 0.2 else 0)
         return {"id": f"request-{self.steps}", "who": "ops", "why": "", "made_at": made_at}
 
     def _freeze(self, *, frozen: bool) -> None:
@@ -231,7 +238,10 @@ class World:
                 edge = self.random.choice(self.edges)
                 if edge.running:
                     self.counts["mails"] += 1
-                    edge.receive(MESSAGES[sender][show])
+                    known = (
+                        self.steps // 500 % 2 or not sender.verified
+                    )  # the DNS knows the name for 500 steps, then not
+                    edge.receive((MESSAGES if known else UNVERIFIED)[sender][show])
         if self.random.random() < 0.002:
             self._import()
 
@@ -292,12 +302,7 @@ class World:
                 self._tell(f"reading broke off: {edge.name}")
                 continue
             slow = self.random.random() < 0.2
-            skip = self.random.random() < 0.01
-            edge.hear_control(self.control)
+            skip = self.random.random() < 0.2
+            if self.random.random() < 0.8:  # two followers: one may be behind the other
+                edge.hear_control(self.control)
             edge.hear_decisions(self.law.decisions, pieces=self.random.randint(1, 3) if slow else 1000, skip=skip)
-
-
-def describe(world: World) -> str:
-    """What a failure must tell: how to see it again, and what happened last."""
-    last = "\n".join(world.actions)
-    return f"seed {world.seed}, step {world.steps}; again: python -m tests.model --seed {world.seed} --until {world.steps}\n{last}"
