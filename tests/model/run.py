@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.model.world import World
 
 WORLD_STEPS = 2500
-"""Steps of one world: some two to three weeks, in which cases open, are blocked, released and come back."""
+"""Steps of one world: some five to seven weeks, in which cases open, are blocked, released and come back."""
 
 
 class Failed(AssertionError):

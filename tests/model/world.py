@@ -39,7 +39,7 @@ class World:
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.steps = seed, 0
         self.random = Random(seed)  # noqa: S311  (a model, no secret)
-        self.calm = self.random.choice((0.2, 0.5, 1, 3))
+        self.calm = self.random.choice((0.3, 1, 3, 10))
         self.time = ModelTime()
         self.counts: Counter[str] = Counter()
         self.actions: deque[str] = deque(maxlen=ACTIONS_KEPT)
@@ -78,9 +78,9 @@ class World:
 
     def _pass_time(self) -> None:
         sparse = self.steps <= self.sparse_until
-        self.time.now += MINUTE * (self.random.randint(5, 50) if sparse else 1)
+        self.time.now += MINUTE * (self.random.randint(20, 55) if sparse else 1)
         if not sparse and self.random.random() < 0.01:
-            self.sparse_until = self.steps + self.random.randint(20, 300)
+            self.sparse_until = self.steps + self.random.randint(100, 500)
         self.law.clock.utc = START + timedelta(seconds=self.time.now + self.enforcer_error)
         for edge in self.edges:
             edge.set_time()
@@ -104,11 +104,11 @@ class World:
                 self._tell(f"outage of {what}: {self.away_until[what] - self.time.now} s")
                 if self.random.random() < 0.3:  # nothing comes that would show it
                     self._set_back(self.random.choice(self.edges))
-        if self._chance(300):
+        if self._chance(30 if abs(self.enforcer_error) > GUARD else 300):
             self.enforcer_error = self._error()
             self._tell(f"enforcer's clock: off by {self.enforcer_error} s")
-        if self._chance(400):
-            self._freeze(frozen=self.random.random() < 0.5)
+        if self._chance(60 if self.law.fold.law.frozen else 500):
+            self._freeze(frozen=self.random.random() < (0.2 if self.law.fold.law.frozen else 0.8))
         if self._chance(400):
             self._adopt()
         if self._chance(100):
@@ -126,7 +126,7 @@ class World:
             edge.cut = not edge.cut
             self._tell(f"edge {'cut off' if edge.cut else 'joined'}: {edge.name}")
             edge.lose_bus()
-        if self._chance(250):
+        if self._chance(50 if abs(edge.error) >= GUARD else 250):
             edge.error, edge.known_off = self._error(), False
             self._tell(f"edge's clock: {edge.name} off by {edge.error} s")
             edge.set_time()

@@ -55,8 +55,8 @@ def test_in_a_random_world_no_edge_is_harsher_than_the_policy() -> None:
         counts.update(found)
     assert counts["steps"] == STEPS
     assert not [what for what in HAPPENED if not counts[what]]
-    # Neither all refused nor all passed: of the edges' minutes a twentieth or so had a refusal.
-    assert 0.04 < counts["edge minutes with a refusal"] / counts["edge minutes"] < 0.5
+    # Neither all refused nor all passed: of the edges' minutes some hundredths had a refusal.
+    assert 0.02 < counts["edge minutes with a refusal"] / counts["edge minutes"] < 0.5
 
 
 def test_a_world_is_the_same_for_the_same_seed() -> None:
