@@ -103,7 +103,7 @@ class Gate:
             return "topic control not read yet"
         if self._freeze.frozen or (heartbeat is not None and heartbeat.frozen):
             return "frozen"
-        if heartbeat is not None and self._clock.real_age(heartbeat.h) > self._stale_after:
+        if heartbeat is not None and self._decisions.age() > self._stale_after:
             return "the newest heartbeat is too old"
         if self.clock_wrong():
             return "own clock and broker's differ"
@@ -112,8 +112,10 @@ class Gate:
         )
 
     def clock_wrong(self) -> bool:
-        """Whether own clock and broker's differed by the guard or more as the newest heartbeat arrived."""
-        return abs(self._decisions.skew) >= self._guard
+        """Whether own clock and broker's differed by the guard or more as the newest heartbeat came, or its H lies ahead."""
+        heartbeat = self._decisions.table.heartbeat
+        ahead = heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard
+        return ahead or abs(self._decisions.skew) >= self._guard
 
     def _judge(self, message: core.MessageSeen) -> core.Outcome:
         self._local_file.refresh(time.monotonic())

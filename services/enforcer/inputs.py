@@ -8,6 +8,7 @@ already, for then the state is not what the log says, and the process must end.
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from services.enforcer.partitions import Partitions
 from shared.domain.errors import InvariantError, RecordSchemaError
 from shared.domain.fold import Fold, Written
 from shared.domain.records import DeadLetter, Mark, Origin
@@ -43,6 +44,7 @@ class Inputs:
         self.marks = marks
         self.counts = dict(counts or {})
         self.letters: list[DeadLetter] = []
+        self._partitions = Partitions(len(marks))
         self._prefix = prefix
         self._blind = blind
 
@@ -82,6 +84,8 @@ class Inputs:
         except RecordSchemaError as error:
             return self._refuse(record, str(error))
         if isinstance(message, Mark):
+            if message.partition >= message.of:
+                return self._refuse(record, f"a mark of partition {message.partition} of {message.of}")
             self._note(message, at)
             return []
         written = self.tick(at)
@@ -99,7 +103,8 @@ class Inputs:
 
     def _note(self, mark: Mark, at: datetime) -> None:
         # A mark of the future would let its partition never hold H back again.
-        self.marks = note_mark(self.marks, mark.partition, mark.of, min(mark.at, at))
+        number = self._partitions.note(mark.of, at)
+        self.marks = note_mark(self.marks, mark.partition, mark.of, min(mark.at, at))[:number]
         self.count("marks")
         h = least_mark(self.marks)
         if h is not None:

@@ -6,7 +6,7 @@ list; what fell due (`schedule.py`) is written before the next input.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -17,7 +17,7 @@ from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import AdoptPolicy, ReportNotice, SetFreeze, Sighting
 from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
-from shared.domain.state import Law, Server
+from shared.domain.state import Case, Law, Server
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
@@ -96,11 +96,11 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    modes = () if releases or facts.imported else _modes(view, who)
+    modes = () if releases or facts.imported else _modes(view, who, at.date())
     return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
 
 
-def _modes(view: View, who: Identity) -> Iterator[e.Event]:
+def _modes(view: View, who: Identity, day: date) -> Iterator[e.Event]:
     """
     Cases follow the connector in which their server is seen, for a policy can make, rename or move one.
 
@@ -110,7 +110,7 @@ def _modes(view: View, who: Identity) -> Iterator[e.Event]:
     for server_id in who.matches:
         server = view.servers.get(server_id)
         if server is not None and (server_id == who.server or not enforced):
-            yield from _clocks(server, view.policy, view.law, enforced=enforced)
+            yield from _clocks(server, view.policy, view.law, connector=who.connector, day=day)
 
 
 def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> bool:
@@ -239,7 +239,7 @@ def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze, 
         return [e.RequestDecided(request=request, outcome="refused", reason="made over 24 hours ago; make it again")]
     if isinstance(request, SetFreeze):
         return _set_freeze(view, request)
-    return _adopt_policy(view, request)
+    return _adopt_policy(view, request, at.date())
 
 
 def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
@@ -274,33 +274,42 @@ def _set_freeze(view: View, request: SetFreeze) -> list[e.Event]:
     return [done, e.HoldEnded(reason="freeze", held=view.law.held_so_far)]
 
 
-def _adopt_policy(view: View, request: AdoptPolicy) -> list[e.Event]:
+def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
     policy, in_force = request.policy, view.policy.version
     complaints = list(complaints_of(policy))
     if policy.version <= in_force:
         complaints.insert(0, f"its version is {policy.version}, and must be above {in_force}, the one in force")
     if complaints:
         return [e.RequestDecided(request=request, outcome="refused", reason="; ".join(complaints)[:1000])]
-    return [e.PolicyAdopted(policy=policy, request=request), *_adapted(view, policy)]
+    return [e.PolicyAdopted(policy=policy, request=request), *_adapted(view, policy, day)]
 
 
-def _adapted(view: View, policy: Policy) -> Iterator[e.Event]:
+def _adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
     """What a new policy changes for the cases that are open: their mode, and blocking that it asks less for."""
     for name in sorted(view.servers):
         server = view.servers[name]
-        enforced = policy.enforced(server.connector)
-        yield from _clocks(server, policy, view.law, enforced=enforced)
+        yield from _clocks(server, policy, view.law, connector=server.connector, day=day)
         for case in server.cases:
-            grant = grant_at(case, policy) if enforced else None
+            grant = grant_at(case, policy) if _refuses(policy, server, case, server.connector, day) else None
             if grant is not None and grant <= view.law.now:
                 # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
                 yield grant_blocking(server, case, view.law.now + timedelta(seconds=1))
 
 
-def _clocks(server: Server, policy: Policy, law: Law, *, enforced: bool) -> Iterator[e.Event]:
+def _clocks(server: Server, policy: Policy, law: Law, *, connector: str, day: date) -> Iterator[e.Event]:
     """From observe to enforce a case starts at day 0; from enforce to observe it stands at day 0."""
     for case in server.cases:
+        enforced = _refuses(policy, server, case, connector, day)
         if case.released_at is None and case.enforced != enforced:
             plan = plan_for(policy, law.now, enforced=enforced)
             kind = e.ClockStarted if enforced else e.ClockStopped
             yield kind(server=server.server, product=case.product, plan=plan)
+
+
+def _refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:
+    """Whether *policy* still says what the case rests on: its connector is enforced, its tie opens, its product has a floor."""
+    return (
+        policy.enforced(connector)
+        and server.tie in policy.open_ties
+        and policy.floor_for(case.product, day) is not None
+    )

@@ -22,7 +22,7 @@ from shared.domain.policy import Policy
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
 from shared.domain.state import Law, Server
 
-RULES = 1
+RULES = 2
 """The number of this code's rules. A log of a higher one is refused; a lower one begins a new epoch."""
 
 CHECKPOINT_EVERY = 1000

@@ -1,8 +1,8 @@
 """
 The verdict on one message: its own reading, the cases of its ids, the law's instant, the edge's minute.
 
-Refused is only a message whose own lines themselves prove what its case accuses, and whose connector the policy in force
-enforces: a case may have been enforced under the policy before. Of several cases the mildest row holds.
+Refused is only a message whose own lines themselves prove what its case accuses, that is below the floor of the policy
+in force, too, and whose connector that policy enforces. Of several cases the mildest row holds.
 The row in force is the one at h - held of the last heartbeat; only the minute window uses the edge's own clock.
 """
 
@@ -84,7 +84,7 @@ def judge(
         for case in decision.cases
         if case.floor.standing(reading) is Standing.BELOW and (row := row_at(case, law_now)) is not None
     ]
-    if not accusing:
+    if not accusing or not _below_today(reading, policy, now):
         return _NOT_ACCUSED
     binds = connector is None or policy.enforced(connector)
     row, case, decision = min(accusing, key=lambda found: _harshness(found[0], enforced=binds and found[1].enforced))
@@ -101,6 +101,12 @@ def judge(
         enforced=enforced,
         window_from_minute=start,
     )
+
+
+def _below_today(reading: Reading, policy: Policy, now: datetime) -> bool:
+    """Whether the policy in force does not accept it either: it may ask for less than the one that opened the case."""
+    floor = policy.floor_for(reading.product, now.date())
+    return floor is not None and floor.standing(reading) is Standing.BELOW
 
 
 def _harshness(row: Row, *, enforced: bool) -> tuple[int, int]:

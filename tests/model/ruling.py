@@ -1,0 +1,86 @@
+"""What the second law knows, what it says at the end of a turn, and the harshest verdict that it allows."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shared.domain.evidence import Facts, Reading
+from shared.domain.policy import Policy
+from tests.model.words import MILDNESS, Action, Builds, Span, action_at, floor_on, ids_of, is_below, utc_day
+
+
+@dataclass(eq=False)
+class Case:
+    """clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release."""
+
+    product: str
+    floor: Builds
+    enforced: bool
+    rows: list[Span]
+    waiting: list[Span]
+    delivered: int | None = None
+    ends: int | None = None
+    clock: int = 0
+
+
+@dataclass
+class Server:
+    """What is on record. hours: (UTC hour, product) below the floor. below: product -> (seen, law time it counts at)."""
+
+    connector: str
+    tie: str
+    seen: int
+    reading: Reading
+    hours: list[tuple[int, str]] = field(default_factory=list)
+    below: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
+    news_hour: int = -1
+    news: int = 0
+
+    def case_of(self, product: str) -> Case | None:
+        """The case about *product*."""
+        return next((case for case in self.cases if case.product == product), None)
+
+
+class Accusation(NamedTuple):
+    """A case as it stands at a turn."""
+
+    product: str
+    floor: Builds
+    enforced: bool
+    rows: tuple[Span, ...]
+
+
+class Ruling(NamedTuple):
+    """What the law says at the end of one turn."""
+
+    h: int
+    law_now: int
+    frozen: bool
+    policy: Policy
+    cases: dict[str, tuple[Accusation, ...]]
+
+
+def verdict_of(ruling: Ruling, facts: Facts, reading: Reading | None, instant: int) -> Action:
+    """
+    The harshest that *ruling* allows for a message in the minute of *instant* (the edge's own clock).
+
+    Refused is only what proves what its case accuses, by the floor of the case and by the policy in force. Of several
+    cases the mildest row holds: fewer block minutes, then fewer throttle minutes; of equal ones any.
+    """
+    if reading is None or ruling.frozen or facts.client_resolve == "tempfail":
+        return "pass"
+    if not is_below(reading, floor_on(ruling.policy, reading.product, utc_day(instant))):
+        return "pass"
+    found: list[tuple[Span, str]] = []
+    for _, name in ids_of(facts, ruling.policy)[1]:
+        for case in ruling.cases.get(name, ()):
+            row = [span for span in case.rows if span.since <= ruling.law_now]
+            if case.product == reading.product and is_below(reading, case.floor) and row:
+                if not case.enforced:
+                    return "pass"
+                found.append((row[-1], name))
+    if not found:
+        return "pass"
+    mildest = min((row.block, row.throttle) for row, _ in found)
+    equal = [(row, name) for row, name in found if (row.block, row.throttle) == mildest]
+    return max((action_at(row, ruling.policy.salt, name, instant) for row, name in equal), key=MILDNESS.__getitem__)

@@ -1,0 +1,92 @@
+"""An edge that hears nothing more, and whose clock is set back: its table grows old all the same."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from services.edge import follower
+from shared.messaging.decisions import DecisionTable
+from tests.support.decisions import decision, heartbeat, records_of, table_of
+from tests.support.edge import Bench, StoredRecord, message
+
+BLOCKED = [decision(block=60)]
+HOUR = timedelta(hours=1)
+
+
+class Moment:
+    """A monotonic clock that the test moves, beside the edge's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(follower, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def passes(self, bench: Bench, real: timedelta, *, shown: timedelta | None = None) -> None:
+        """Let *real* pass; the edge's clock shows that *shown* did."""
+        self.now += real.total_seconds()
+        bench.clock.utc += real if shown is None else shown
+
+
+def refuses(bench: Bench) -> bool:
+    """Whether the gate refuses the old server's message."""
+    return bench.gate.answer(message()) is not None
+
+
+@pytest.mark.parametrize("how", ["followed", "loaded"])
+def test_a_clock_that_is_set_back_makes_the_table_no_younger(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set back by four hours, four hours after the last heartbeat: two hours later the edge only observes."""
+    moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
+    if how == "loaded":
+        bench.decisions.begin()
+    for key, value in records_of(BLOCKED):
+        bench.decisions.take(StoredRecord(key, value))
+    if how == "loaded":
+        bench.decisions.loaded()
+    moment.passes(bench, 4 * HOUR, shown=timedelta(minutes=1))
+    assert refuses(bench)
+    moment.passes(bench, 2 * HOUR + timedelta(seconds=1))
+    assert not refuses(bench)
+    assert bench.outlet.verdicts[-1].spared_why == "the newest heartbeat is too old"
+
+
+def test_reading_the_same_heartbeat_again_makes_it_no_younger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is set back, and the table is read again from its beginning: H is the old one."""
+    moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
+    assert refuses(bench)
+    moment.passes(bench, 7 * HOUR, shown=HOUR)
+    bench.decisions.begin()
+    for key, value in records_of(BLOCKED):
+        bench.decisions.take(StoredRecord(key, value))
+    bench.decisions.loaded()
+    assert not refuses(bench)
+
+
+def test_a_table_of_the_file_grows_old_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start without Kafka: the file's H counts from its age at the start."""
+    moment, bench = Moment(monkeypatch), Bench()
+    stored: DecisionTable = table_of(BLOCKED)
+    bench.decisions._cold_start = lambda: stored
+    bench.clock.utc += 5 * HOUR
+    bench.decisions.away(OSError("away"))
+    assert refuses(bench)
+    moment.passes(bench, HOUR + timedelta(seconds=1), shown=-4 * HOUR)
+    assert not refuses(bench)
+
+
+def test_a_newer_heartbeat_makes_the_table_young_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven hours of silence, then the enforcer is back."""
+    moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
+    assert refuses(bench)
+    moment.passes(bench, 7 * HOUR)
+    assert not refuses(bench)
+    beat = records_of(BLOCKED, heartbeat(BLOCKED, h=bench.clock.utc))[-1]
+    bench.decisions.take(StoredRecord(*beat))
+    assert refuses(bench)
+
+
+@pytest.mark.parametrize(("behind_s", "refused"), [(301, False), (299, True)])
+def test_a_clock_that_is_behind_the_heartbeat_itself_is_not_believed(behind_s: int, refused: bool) -> None:
+    """Nobody can have folded what is still to come: the clock is wrong, and what it says of age too."""
+    bench = Bench(table_of(BLOCKED))
+    bench.clock.utc -= timedelta(seconds=behind_s)
+    assert refuses(bench) is refused

@@ -1,0 +1,115 @@
+"""A policy that no longer says what a case rests on: its tie, its product, its floor. The case then refuses nothing."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.build import Build
+from shared.domain.policy import FloorWave, Policy
+from shared.domain.records import Decision
+from shared.domain.state import decision_of
+from shared.domain.verdict import judge
+from tests.support.scenario import E2016, SERVER, World, policy_for, reading
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+def old_case() -> World:
+    """A case by the name of HELO about an Exchange 2016, so old that it is throttled."""
+    world = World()
+    world.open_case()
+    for _ in range(35):
+        world.pass_time(DAY)
+        world.see()
+    return world
+
+
+def decision(world: World) -> Decision:
+    """What the edges are told."""
+    found = decision_of(world.fold.servers[SERVER])
+    assert found is not None
+    return found
+
+
+def refused_minutes(world: World, policy: Policy) -> int:
+    """Minutes of this hour in which the old build is refused."""
+    start = world.now.replace(minute=0)
+    verdicts = [
+        judge(reading(), [decision(world)], policy, law_now=world.fold.law.now, now=start + timedelta(minutes=minute))
+        for minute in range(60)
+    ]
+    return sum(verdict.reply is not None for verdict in verdicts)
+
+
+def without_2016(policy: Policy) -> tuple[FloorWave, ...]:
+    """The floors of all other products."""
+    return tuple(wave for wave in policy.floors if wave.product != E2016)
+
+
+def low_floor(revision: int, effective: date = date(2026, 9, 8)) -> FloorWave:
+    """A floor of Exchange 2016 that asks for less than the shipped one."""
+    return FloorWave(product=E2016, effective=effective, builds=(Build(15, 1, 2507, revision),), source="test")
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [{"open_ties": ("connector", "verified")}, {"floors": without_2016(policy_for())}],
+    ids=["tie", "product"],
+)
+def test_a_case_whose_tie_or_product_the_policy_drops_stands_at_day_0_and_starts_anew_when_it_comes_back(
+    narrowed: dict[str, Any],
+) -> None:
+    """Dropped: its clock is stopped, and it is only observed. Named again: day 0."""
+    world = old_case()
+    assert refused_minutes(world, world.fold.policy) == 5
+    assert world.kinds(world.adopt(policy_for(version=2, **narrowed))) == ["PolicyAdopted", "ClockStopped"]
+    world.see()
+    world.pass_time(40 * DAY)
+    assert refused_minutes(world, world.fold.policy) == 0
+    assert world.kinds(world.adopt(policy_for(version=3), "request-2")) == ["PolicyAdopted", "ClockStarted"]
+    assert decision(world).cases[0].rows[0].since == world.fold.law.now
+
+
+def test_a_sighting_does_not_start_what_the_policy_no_longer_accuses() -> None:
+    """The connector enforces, but the product has no floor any more."""
+    world = old_case()
+    world.adopt(policy_for(version=2, floors=without_2016(policy_for())))
+    assert "ClockStarted" not in world.kinds(world.see(reading(build=Build(15, 1, 2507, 6))))
+
+
+def test_a_floor_that_comes_back_on_a_later_day_starts_the_clock_at_the_first_sighting_of_that_day() -> None:
+    """The wave takes effect on its day, not when the policy is adopted."""
+    world = old_case()
+    later = low_floor(61, world.now.date() + 2 * DAY)
+    adopted = world.adopt(policy_for(version=2, floors=(*without_2016(policy_for()), later)))
+    assert world.kinds(adopted) == ["PolicyAdopted", "ClockStopped"]
+    assert "ClockStarted" not in world.kinds(world.see(reading(build=Build(15, 1, 2507, 6))))
+    world.pass_time(2 * DAY)
+    assert "ClockStarted" in world.kinds(world.see())
+
+
+def test_a_build_that_the_policy_in_force_accepts_passes_though_its_case_asks_for_more() -> None:
+    """A lowered floor holds at once, for cases that were opened under a higher one; what is below both is refused."""
+    world = old_case()
+    for revision, refused in ((39, 0), (40, 5)):
+        policy = policy_for(version=2, floors=(*without_2016(policy_for()), low_floor(revision)))
+        assert refused_minutes(world, policy) == refused
+
+
+def test_a_raised_floor_does_not_reach_an_old_case() -> None:
+    """A build that meets the floor of its case passes, whatever the policy asks by now."""
+    world = old_case()
+    policy = policy_for(version=2, floors=(*without_2016(policy_for()), low_floor(75)))
+    patched = reading(build=Build(15, 1, 2507, 61))
+    verdict = judge(patched, [decision(world)], policy, law_now=world.fold.law.now, now=world.now)
+    assert verdict.reply is None
+
+
+def test_a_lowered_floor_leaves_the_floor_of_the_case_as_it_is() -> None:
+    """The case keeps the floor that it was opened under."""
+    world = old_case()
+    before = decision(world).cases[0].floor
+    world.adopt(policy_for(version=2, floors=(*without_2016(policy_for()), low_floor(39))))
+    assert decision(world).cases[0].floor == before
