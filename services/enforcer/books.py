@@ -53,11 +53,11 @@ class Books:
     def changes(self, fold: Fold, written: Iterable[Written]) -> list[Outgoing]:
         """The records of one commit but for position and heartbeat, in the order in which they are written."""
         events = [(Outgoing(t.LOG, None, stored), record.event) for record, stored in written]
-        servers = [fold.servers[name] for name in fold.take_changed()]
+        changed = fold.take_changed()
         return [
             *(outgoing for outgoing, _ in events),
-            *(decision for server in servers for decision in self._decision(server)),
-            *(state_of(server) for server in servers),
+            *(decision for name in changed for decision in self._decision(fold.servers[name])),
+            *(Outgoing(t.ENFORCER_STATE, name.encode(), fold.servers.stored(name)) for name in changed),
             *self._requests_of(fold, events),
             *(policy for _, event in events if isinstance(event, e.PolicyAdopted) for policy in policy_records(fold)),
         ]

@@ -10,7 +10,7 @@ from services.enforcer.commit import Committer
 from services.enforcer.inputs import Inputs, lost
 from services.enforcer.restore import Restored, check_offsets, read_shares, restore
 from services.enforcer.setup import Setup
-from services.enforcer.turns import Blindness, Turns
+from services.enforcer.turns import FETCH_BYTES, Blindness, Turns
 from shared.messaging import topics as t
 from shared.messaging.kafka import new_producer, new_reader, running
 
@@ -29,7 +29,7 @@ async def lead(setup: Setup, stop: asyncio.Event) -> None:
     """
     bootstrap = setup.settings.bootstrap
     producer = new_producer(bootstrap, transactional_id=setup.prefix + "enforcer")
-    reader = new_reader(bootstrap)
+    reader = new_reader(bootstrap, fetch_bytes=FETCH_BYTES)
     # 1. Starting the producer fences the predecessor, and waits until what it left open is aborted.
     async with running(producer), running(reader):
         turns = await _take_up(setup, reader, Committer(setup, producer))

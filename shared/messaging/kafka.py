@@ -19,6 +19,11 @@ _STOP_S = 8.0
 _METADATA_RETRY_S = 0.1
 _BROKER_RETRY_S = 1.0
 _FETCH_MAX_WAIT_MS = 20  # an empty fetch waits at the broker at most so long; new records are returned at once
+_FETCH_BYTES = 1 << 20  # the client library's own; a batch that is larger is fetched whole
+_SMALL_BATCH_BYTES = 16_384  # the client library's own
+
+BATCH_BYTES = 900_000
+"""Of a batch in a transaction, before compression. A broker takes batches of 1 MB (`message.max.bytes`), headers included."""
 
 Record = ConsumerRecord
 
@@ -44,7 +49,12 @@ for _module in (aiokafka.client, aiokafka.consumer.consumer, aiokafka.producer.p
 
 
 def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_ms: int = 0) -> AIOKafkaProducer:
-    """An idempotent producer, or a transactional one. linger_ms stays 0 with transactions: commit waits it out."""
+    """
+    An idempotent producer, or a transactional one. linger_ms stays 0 with transactions: commit waits it out.
+
+    A transactional one sends large batches, each compressed: its records are much alike.
+    """
+    whole_turns = transactional_id is not None
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
@@ -55,11 +65,13 @@ def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_
         request_timeout_ms=20_000,
         retry_backoff_ms=100,
         max_request_size=1_000_000,
+        max_batch_size=BATCH_BYTES if whole_turns else _SMALL_BATCH_BYTES,
+        compression_type="zstd" if whole_turns else None,
     )
 
 
-def new_reader(bootstrap: str, *, read_uncommitted: bool = False) -> AIOKafkaConsumer:
-    """A consumer without a group: `assign`, `seek`, read. Its position is its owner's to keep."""
+def new_reader(bootstrap: str, *, read_uncommitted: bool = False, fetch_bytes: int = _FETCH_BYTES) -> AIOKafkaConsumer:
+    """A consumer without a group: `assign`, `seek`, read. Its position is its owner's to keep. fetch_bytes: of one partition."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=None,
@@ -67,6 +79,7 @@ def new_reader(bootstrap: str, *, read_uncommitted: bool = False) -> AIOKafkaCon
         auto_offset_reset="none",
         isolation_level="read_uncommitted" if read_uncommitted else "read_committed",
         fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        max_partition_fetch_bytes=fetch_bytes,
         retry_backoff_ms=100,
         request_timeout_ms=20_000,
     )
