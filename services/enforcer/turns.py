@@ -5,6 +5,7 @@ The fold in memory runs ahead of the commit by one turn. Nobody ever sees it the
 committed, and a commit that fails ends the process, whose successor starts from what was committed.
 """
 
+import gc
 import time
 from datetime import datetime, timedelta
 from math import ceil
@@ -73,6 +74,9 @@ class Turns:
 
     def assign(self) -> None:
         """Read the inputs, from the position on."""
+        # What was restored stays: without this the collector would look at all of it again and again.
+        gc.collect()
+        gc.freeze()
         self._reader.assign(self._partitions)
         for partition in self._partitions:
             self._reader.seek(partition, self._inputs.offsets[partition.topic.removeprefix(self._setup.prefix)])

@@ -1,10 +1,12 @@
 """Repeats are told without deciding them: with that and without, the same records make the same log, byte for byte."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, get_args
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,12 +39,13 @@ WHO: tuple[dict[str, Any], ...] = (
 )
 
 
-class Record(NamedTuple):
+@dataclass
+class Record:
     """As Kafka's client hands it over."""
 
     topic: str
     offset: int
-    value: bytes
+    value: bytes | None
     partition: int = 0
     key: bytes | None = None
 
@@ -68,12 +71,21 @@ class Counting(Fold):
         return told
 
 
-def _policy(version: int, mode: str, *, higher: bool) -> Policy:
-    """A policy; *higher*: with one more floor, which takes effect the day after START."""
+Terms = Literal["as shipped", "higher tomorrow", "lower", "renamed"]
+
+
+def _policy(version: int, mode: str, terms: Terms) -> Policy:
+    """A policy, as shipped, or with one more floor (from START's tomorrow, or long ago), or with the internet renamed."""
     plain = policy_for(mode, version)
-    effective = (START + timedelta(days=1)).date()
-    wave = FloorWave(product=E2016, effective=effective, builds=(NEWEST_2016,), source="test")
-    return msgspec.structs.replace(plain, floors=(*plain.floors, wave)) if higher else plain
+    if terms == "renamed":
+        internet, *others = plain.connectors
+        return msgspec.structs.replace(plain, connectors=(msgspec.structs.replace(internet, name="wan"), *others))
+    if terms == "as shipped":
+        return plain
+    effective, least = (1, NEWEST_2016) if terms == "higher tomorrow" else (0, Build(15, 1, 2507, 6))
+    day = (START + timedelta(days=effective)).date()
+    wave = FloorWave(product=E2016, effective=day, builds=(least,), source="test")
+    return msgspec.structs.replace(plain, floors=(*plain.floors, wave))
 
 
 sightings = st.tuples(
@@ -88,7 +100,7 @@ steps = st.one_of(
     sightings,
     st.tuples(st.just("pass"), st.sampled_from([1, 20, 60, 60, 300, 1440, 60 * 24 * 40])),  # minutes
     st.tuples(st.just("marks")),
-    st.tuples(st.just("adopt"), st.sampled_from(["observe", "enforce"]), st.booleans()),
+    st.tuples(st.just("adopt"), st.sampled_from(["observe", "enforce"]), st.sampled_from(get_args(Terms))),
     st.tuples(st.just("freeze"), st.booleans()),
     st.tuples(st.just("turn")),
     st.tuples(st.just("restart")),
@@ -101,6 +113,7 @@ class Enforcer:
     def __init__(self, kind: type[Fold]) -> None:
         self.kind = kind
         self.now = START
+        self.blind_after = timedelta(hours=1)
         self.log: list[bytes] = []
         self.inputs = self._over(kind(policy_for()))
         self.inputs.fold.begin(at=START, version="test")
@@ -111,7 +124,7 @@ class Enforcer:
             prefix="p.",
             offsets={},
             counts=counts,
-            blind=lambda h: self.now - h > timedelta(hours=1),
+            blind=lambda h: self.now - h > self.blind_after,
         )
 
     def restart(self) -> None:
@@ -140,7 +153,7 @@ def _live(kind: type[Fold], life: Sequence[Any]) -> Enforcer:
             waiting += [Record("p." + t.SIGHTINGS, number, encode(mark)) for mark in law.marks(one.now)]
         elif what == "adopt":
             version += 1
-            asked = law.adopt(_policy(version, more[0], higher=more[1]), one.now, f"request-{number:04}")
+            asked = law.adopt(_policy(version, more[0], more[1]), one.now, f"request-{number:04}")
             waiting.append(Record("p." + t.REQUESTS, number, encode(asked)))
         elif what == "freeze":
             asked_freeze = law.freeze(one.now, f"freeze-{number:04}", frozen=more[0])
@@ -152,24 +165,78 @@ def _live(kind: type[Fold], life: Sequence[Any]) -> Enforcer:
                 one.now += timedelta(minutes=more[0])
             elif what == "restart":
                 one.restart()
+            elif what == "patience":
+                one.blind_after = timedelta(days=100)
     one.turn(waiting)
     return one
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(steps, min_size=10, max_size=60))
-def test_what_is_told_without_deciding_is_what_deciding_tells(life: list[Any]) -> None:
-    """Log, state and counts are the same, whatever was seen, adopted, frozen or restarted in between."""
+def _same(life: Sequence[Any]) -> None:
     told, decided = _live(Counting, life), _live(Deciding, life)
     assert told.log == decided.log
     assert told.inputs.fold.digest() == decided.inputs.fold.digest()
     assert told.inputs.position() == decided.inputs.position()
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(steps, min_size=10, max_size=60))
+def test_what_is_told_without_deciding_is_what_deciding_tells(life: list[Any]) -> None:
+    """Log, state and counts are the same, whatever was seen, adopted, frozen or restarted in between."""
+    _same(life)
+
+
+OLD, PATCHED = reading(), reading(build=FLOOR_2016)
+VERIFIED: dict[str, Any] = {"client_name": NAME, "client_resolve": "ok"}
+HOUR, DAY, MARKS = ("pass", 60), ("pass", 1440), ("marks",)
+OPEN: list[Any] = [("see", OLD, {}, 2), ("see", OLD, {}, 1), ("see", OLD, {}, 0)]
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        [
+            ("see", PATCHED, VERIFIED, 0),
+            ("see", PATCHED, VERIFIED, 0),
+            ("see", OLD, {}, 0),
+            ("see", PATCHED, VERIFIED, 0),
+        ],
+        [*OPEN, ("see", OLD, {}, 0), DAY, MARKS, ("see", OLD, {}, 0), ("see", OLD, {}, 0)],
+        [("see", OLD, {}, 0), ("see", OLD, {}, 0), HOUR, MARKS, ("see", OLD, {}, 0), ("see", OLD, {}, 0)],
+        [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("see", OLD, {}, 25)],
+        [
+            ("see", PATCHED, {}, 0),
+            ("see", PATCHED, {}, 0),
+            ("adopt", "enforce", "higher tomorrow"),
+            ("turn",),
+            DAY,
+            ("see", PATCHED, {}, 0),
+        ],
+        [
+            ("adopt", "enforce", "higher tomorrow"),
+            ("see", PATCHED, {}, 0),
+            ("see", PATCHED, {}, 0),
+            DAY,
+            ("see", PATCHED, {}, 0),
+        ],
+        [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("see", PATCHED, {}, 0), ("see", OLD, {}, 0)],
+        [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("adopt", "enforce", "lower"), ("turn",), ("see", OLD, {}, 0)],
+        [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("adopt", "enforce", "renamed"), ("turn",), ("see", OLD, {}, 0)],
+        [("patience",), *OPEN, MARKS, ("see", OLD, {}, 0), ("pass", 60 * 24 * 61), MARKS, ("see", OLD, {}, 24 * 61)],
+        [*OPEN, ("see", OLD, {}, 0), ("see", PATCHED, {}, 0), ("see", PATCHED, {}, 0), ("see", PATCHED, {}, 0)],
+        [("see", OLD, {}, 1), ("see", PATCHED, VERIFIED, 0), ("see", OLD, VERIFIED, 1), ("see", PATCHED, VERIFIED, 0)],
+        [("see", OLD, VERIFIED, 0), ("see", OLD, VERIFIED, 0), ("see", OLD, {"peer": "198.51.100.7"}, 0)],
+        [("see", PATCHED, {}, 0), ("see", OLD, {}, 1), ("restart",), ("see", PATCHED, {}, 0), ("see", PATCHED, {}, 0)],
+    ],
+)
+def test_lives_in_which_a_repeat_would_be_wrong(life: list[Any]) -> None:
+    """Another id is accused, a day or an hour begins, a floor takes effect, a case expires meanwhile, a cure counts."""
+    _same(life)
+
+
 def test_repeats_are_told() -> None:
     """The lives above do have repeats: of five sightings alike, the last three are told, of an old server and a new one."""
     for what in (reading(), reading(build=FLOOR_2016), reading(build=Build(15, 1, 2507, 6), high=FLOOR_2016)):
         before = Counting.told
-        see = ("see", what, {}, 0)
+        see: tuple[Any, ...] = ("see", what, {}, 0)
         _live(Counting, [see, see, see, see, see])
         assert Counting.told - before >= 3
