@@ -56,19 +56,19 @@ class Books:
         changed = fold.take_changed()
         return [
             *(outgoing for outgoing, _ in events),
-            *(decision for name in changed for decision in self._decision(fold.servers[name])),
+            *(decision for name in changed for decision in self._decision(name, fold.servers[name])),
             *(Outgoing(t.ENFORCER_STATE, name.encode(), fold.servers.stored(name)) for name in changed),
             *self._requests_of(fold, events),
             *(policy for _, event in events if isinstance(event, e.PolicyAdopted) for policy in policy_records(fold)),
         ]
 
-    def _decision(self, server: Server) -> Iterator[Outgoing]:
+    def _decision(self, name: str, server: Server) -> Iterator[Outgoing]:
         decision = decision_of(server)
         if decision is None:
             return
         value = encode(decision)
-        if self._note(server.server, digest_of(server.server, value)):
-            yield Outgoing(t.DECISIONS, server.server.encode(), value)
+        if self._note(name, digest_of(name, value)):
+            yield Outgoing(t.DECISIONS, name.encode(), value)
 
     def _note(self, server: str, share: int) -> bool:
         """The decision of *server* has this share now; whether that is new."""
@@ -120,9 +120,9 @@ class Books:
         return healed + [Outgoing(t.DECISIONS, key, None) for key in strangers]
 
     def _all_decisions(self, fold: Fold) -> Iterator[tuple[bytes, bytes]]:
-        for server in fold.servers.values():
-            for outgoing in self._decision(server):
-                yield server.server.encode(), outgoing.value or b""
+        for name, server in fold.servers.items():
+            for outgoing in self._decision(name, server):
+                yield name.encode(), outgoing.value or b""
 
 
 def state_of(server: Server) -> Outgoing:

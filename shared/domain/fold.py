@@ -188,13 +188,13 @@ class Fold:
 
     def _put(self, name: str, server: Server) -> None:
         slot = self.servers.put(name, server)
-        self.changed.add(name)
+        self.changed.add(slot.name)
         before = slot.due
         slot.due, slot.repeat = schedule.next_due(server, self.policy), None
         if slot.due == before:
             return
         if slot.due is not None:
-            heappush(self._due, (slot.due, name))
+            heappush(self._due, (slot.due, slot.name))
         if len(self._due) > _HEAP_SLACK + 2 * len(self.servers):
             self._index()  # entries of servers that moved on are left in the heap; at this bound it is built anew
 

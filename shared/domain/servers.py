@@ -22,7 +22,7 @@ from shared.domain.evidence import Reading
 from shared.domain.policy import Floor, parse_policy, shipped_policy_text
 from shared.domain.repeats import Repeat
 from shared.domain.schedule import plan_for
-from shared.domain.state import Below, Case, Server
+from shared.domain.state import Below, Case, PendingNotice, Server
 
 LIVE_MAX = 10_000
 """Servers kept decoded, some 3 kB each: more than one turn of the enforcer touches."""
@@ -45,11 +45,12 @@ def digest_of(key: str, value: bytes) -> int:
 
 class Slot(msgspec.Struct, gc=False):
     """
-    What is kept of one server. packed, share: of the state that was settled last.
+    What is kept of one server. name: the one object of its id that is to be kept elsewhere, too. packed, share: of the state that was settled last.
 
     due: when something next falls due. repeat: which sightings of it are surely no news, None where that was not worked out.
     """
 
+    name: str
     packed: bytes = b""
     share: int = 0
     due: datetime | None = None
@@ -116,7 +117,7 @@ class Servers(Mapping[str, Server]):
         """Its state from now on."""
         slot = self._slots.get(name)
         if slot is None:
-            slot = self._slots[name] = Slot()
+            slot = self._slots[name] = Slot(name)
         self._keep(name, server)
         self._unsettled[name] = None
         return slot
@@ -134,7 +135,8 @@ class Servers(Mapping[str, Server]):
             share = digest_of(name, encoded)
             self._digest = (self._digest + share - slot.share) % _MODULUS
             slot.share = share
-            slot.packed = self._compress(encoded)
+            # Copied, for the compressor's own bytes keep the room of the worst case, ten times as much.
+            slot.packed = bytes(memoryview(self._compress(encoded)))
         self._unsettled.clear()
 
 
@@ -157,7 +159,9 @@ def _example() -> Server:
     line = f"from {name} (192.0.2.7) by {name} (192.0.2.7) {tls}; Tue, 24 Nov 2026 08:00:00 +0000"
     plan = plan_for(parse_policy(shipped_policy_text()), at, enforced=True)
     build = Build(15, 1, 2507, 39)
-    reading = Reading(product=product, shown=build, low=build, high=build, form="smtp", reason="exact")
+    reading = Reading(
+        product=product, shown=build, low=build, high=Build(15, 1, 2507, 43), form="smtp", reason="cu-base-pickup"
+    )
     case = Case(
         product=product,
         floor=Floor(product=product, builds=(Build(15, 1, 2507, 61),)),
@@ -167,16 +171,18 @@ def _example() -> Server:
         enforced=True,
         rows=plan.rows,
         blocking=plan.blocking,
-        planned=plan.notices,
+        planned=plan.notices[1:],
+        pending=(PendingNotice(notice="1006-1", kind="opening", due_at=at),),
+        ordinal=1,
     )
     return Server(
-        server=f"{name}@192.0.2.7",
-        connector="internet",
-        tie="helo",
+        server=f"{name}@branch",
+        connector="branch",
+        tie="connector",
         first_seen=at - timedelta(hours=2),
         last_seen=at,
         reading=reading,
-        matches=(f"{name}@192.0.2.7",),
+        matches=(f"{name}@branch", f"{name}@192.0.2.7"),
         below=(Below(product=product, line=line, seen_at=at, edge="mx1", seq=1005, at_law=at),),
         cases=(case,),
         changed_seq=1006,

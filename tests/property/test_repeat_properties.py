@@ -221,7 +221,7 @@ OPEN: list[Any] = [("see", OLD, {}, 2), ("see", OLD, {}, 1), ("see", OLD, {}, 0)
         [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("see", PATCHED, {}, 0), ("see", OLD, {}, 0)],
         [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("adopt", "enforce", "lower"), ("turn",), ("see", OLD, {}, 0)],
         [("see", OLD, {}, 0), ("see", OLD, {}, 0), ("adopt", "enforce", "renamed"), ("turn",), ("see", OLD, {}, 0)],
-        [("patience",), *OPEN, MARKS, ("see", OLD, {}, 0), ("pass", 60 * 24 * 61), MARKS, ("see", OLD, {}, 24 * 61)],
+        [("patience",), *OPEN, MARKS, ("see", OLD, {}, 0), ("pass", 60 * 24 * 60), MARKS, ("see", OLD, {}, 24 * 60)],
         [*OPEN, ("see", OLD, {}, 0), ("see", PATCHED, {}, 0), ("see", PATCHED, {}, 0), ("see", PATCHED, {}, 0)],
         [("see", OLD, {}, 1), ("see", PATCHED, VERIFIED, 0), ("see", OLD, VERIFIED, 1), ("see", PATCHED, VERIFIED, 0)],
         [("see", OLD, VERIFIED, 0), ("see", OLD, VERIFIED, 0), ("see", OLD, {"peer": "198.51.100.7"}, 0)],
