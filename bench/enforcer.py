@@ -63,7 +63,11 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
     return [
         *_rates("news", first, _TARGET_NEWS),
         *_rates("no news", repeated, _TARGET_NO_NEWS),
-        single("log on disk, bytes a first sighting", per_record, note="uncompressed, with Kafka's own bytes"),
+        single(
+            "log on disk, bytes a first sighting",
+            per_record,
+            note="compressed, with Kafka's own bytes; servers that differ more than these compress less",
+        ),
         rounds(
             f"restart with {servers:,} servers, s",
             restarts,
