@@ -54,22 +54,22 @@ class Books:
     def changes(self, fold: Fold, written: Iterable[Written]) -> list[Outgoing]:
         """The records of one commit but for position and heartbeat, in the order in which they are written."""
         events = [(Outgoing(t.LOG, None, stored), record.event) for record, stored in written]
-        servers = [fold.servers[name] for name in fold.take_changed()]
+        changed = fold.take_changed()
         return [
             *(outgoing for outgoing, _ in events),
-            *(decision for server in servers for decision in self._decision(server)),
-            *(state_of(server) for server in servers),
+            *(decision for name in changed for decision in self._decision(name, fold.servers[name])),
+            *(Outgoing(t.ENFORCER_STATE, name.encode(), fold.servers.stored(name)) for name in changed),
             *self._requests_of(fold, events),
             *(policy for _, event in events if isinstance(event, e.PolicyAdopted) for policy in policy_records(fold)),
         ]
 
-    def _decision(self, server: Server) -> Iterator[Outgoing]:
+    def _decision(self, name: str, server: Server) -> Iterator[Outgoing]:
         decision = decision_of(server)
         if decision is None:
             return
         value = encode(decision)
-        if self._note(server.server, digest_of(server.server, value)):
-            yield Outgoing(t.DECISIONS, server.server.encode(), value)
+        if self._note(name, digest_of(name, value)):
+            yield Outgoing(t.DECISIONS, name.encode(), value)
 
     def _note(self, server: str, share: int) -> bool:
         """The decision of *server* has this share now; whether that is new."""
@@ -113,9 +113,9 @@ class Books:
         """
         healed = [
             outgoing
-            for server in fold.servers.values()
-            for outgoing in self._decision(server)
-            if found.get(outgoing.key or b"") != self._shares[server.server]
+            for name, server in fold.servers.items()
+            for outgoing in self._decision(name, server)
+            if found.get(outgoing.key or b"") != self._shares[name]
         ]
         wanted = {name.encode() for name in self._shares} | {t.KEY_HEARTBEAT}
         if not fold.is_empty:

@@ -6,7 +6,7 @@ somebody else leads, and the fold in memory is ahead of what is written. Nothing
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaProducer
@@ -44,7 +44,7 @@ class Committer:
             async with self._producer.transaction():
                 steps(Step.BEGUN)
                 appended = await self._send(records)
-                self._check_clock(records[-1], appended[-1])
+                self._check_clock(records[-1], appended[records[-1].topic])
                 steps(Step.SENT)
         except ProducerFenced as error:
             raise FencedError(
@@ -52,11 +52,33 @@ class Committer:
             ) from error
         steps(Step.COMMITTED)
 
-    async def _send(self, records: Sequence[Outgoing]) -> list[RecordMetadata]:
-        prefix, send = self._setup.prefix, self._producer.send
-        sent = [await send(prefix + topic, value, key=key, partition=0) for topic, key, value in records]
+    async def _send(self, records: Sequence[Outgoing]) -> dict[str, RecordMetadata]:
+        """Send all; for each topic (no prefix) what the broker said of the last batch."""
+        by_topic: dict[str, list[Outgoing]] = {}
+        for record in records:
+            by_topic.setdefault(record.topic, []).append(record)
+        # Topics side by side; the batches of one go one after another, in order.
+        sending = [self._send_topic(topic, of_it) for topic, of_it in by_topic.items()]
+        appended = {}
+        for topic, result in zip(by_topic, await asyncio.gather(*sending, return_exceptions=True), strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            appended[topic] = result
+        return appended
+
+    async def _send_topic(self, topic: str, records: Iterable[Outgoing]) -> RecordMetadata:
+        name, producer = self._setup.prefix + topic, self._producer
+        sent, batch = [], producer.create_batch()
+        for _, key, value in records:
+            if (
+                batch.append(timestamp=None, key=key, value=value) is None
+            ):  # full; a batch that is empty takes any record
+                sent.append(await producer.send_batch(batch, name, partition=0))
+                batch = producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value)
+        sent.append(await producer.send_batch(batch, name, partition=0))
         # Still inside the transaction: a commit goes through although a send in it failed.
-        return await asyncio.gather(*sent)
+        return (await asyncio.gather(*sent))[-1]
 
     def _check_clock(self, record: Outgoing, appended: RecordMetadata) -> None:
         """What a wrong clock dates must not become law: the heartbeat's append time is the broker's clock."""

@@ -1,6 +1,8 @@
 """
 The inputs, decided one by one: decode, mark or decide, count. No Kafka and no clock of its own.
 
+Of a sighting that only repeats what is on record, which most do, no more is read than tells that (`repeats.py`).
+
 What cannot be read, or cannot be decided, becomes a dead letter and the loop goes on; unless something was written of it
 already, for then the state is not what the log says, and the process must end.
 """
@@ -12,6 +14,7 @@ from services.enforcer.partitions import Partitions
 from shared.domain.errors import InvariantError, RecordSchemaError
 from shared.domain.fold import Fold, Written
 from shared.domain.records import DeadLetter, Mark, Origin
+from shared.domain.repeats import glimpse
 from shared.domain.state import Position, least_mark, note_mark
 from shared.messaging import topics as t
 from shared.messaging.codec import Stored, dead_letter, decode
@@ -47,6 +50,8 @@ class Inputs:
         self._partitions = Partitions(len(marks))
         self._prefix = prefix
         self._blind = blind
+        self._sightings = prefix + t.SIGHTINGS
+        self._moved = True  # whether something may be due that was not: marks and what is written move the law
 
     def position(self) -> Position:
         """How far they have come."""
@@ -57,7 +62,8 @@ class Inputs:
         # First the time: a hold must begin from H as it stood, before marks move it on.
         written = self.tick(at)
         for record in records:
-            written += self._one(record, at)
+            if not self._repeats(record, at, written):
+                written += self._one(record, at)
         return written + self.tick(at)
 
     def take_letters(self) -> list[DeadLetter]:
@@ -67,11 +73,28 @@ class Inputs:
 
     def tick(self, at: datetime) -> list[Written]:
         """What is due."""
+        self._moved = False
         return self.fold.tick(at=at, blind=self._blind(self.fold.law.h))
 
     def count(self, what: str) -> None:
         """One more of *what*, since ever."""
         self.counts[what] = self.counts.get(what, 0) + 1
+
+    def _repeats(self, record: Stored, at: datetime, written: list[Written]) -> bool:
+        """Whether it is a sighting that is surely no news; then it is counted, and done with. What is due comes first."""
+        value = record.value
+        if record.topic != self._sightings or value is None or len(value) > MAX_INPUT_BYTES:
+            return False
+        seen = glimpse(value)
+        if seen is None or seen.facts is None:
+            return False
+        if self._moved:
+            written += self.tick(at)
+        if not self.fold.repeats(seen, at=at):
+            return False
+        self.offsets[t.SIGHTINGS] = record.offset + 1
+        self.count("sightings_no_news")
+        return True
 
     def _one(self, record: Stored, at: datetime) -> list[Written]:
         topic = record.topic.removeprefix(self._prefix)
@@ -88,7 +111,7 @@ class Inputs:
                 return self._refuse(record, f"a mark of partition {message.partition} of {message.of}")
             self._note(message, at)
             return []
-        written = self.tick(at)
+        written = self.tick(at) if self._moved else []
         seq = self.fold.law.seq
         try:
             taken = self.fold.take(message, Origin(topic=topic, partition=0, offset=record.offset), at=at)
@@ -98,11 +121,13 @@ class Inputs:
             if self.fold.law.seq != seq:
                 raise
             return written + self._refuse(record, f"cannot be decided: {type(error).__name__}: {error}")
+        self._moved = bool(taken)
         self._count_taken(topic, news=bool(taken))
         return written + taken
 
     def _note(self, mark: Mark, at: datetime) -> None:
         # A mark of the future would let its partition never hold H back again.
+        self._moved = True
         number = self._partitions.note(mark.of, at)
         self.marks = note_mark(self.marks, mark.partition, mark.of, min(mark.at, at))[:number]
         self.count("marks")

@@ -13,7 +13,7 @@ from services.enforcer.follow import Follower
 from services.enforcer.inputs import Inputs, lost
 from services.enforcer.restore import Restored, check_offsets, restore
 from services.enforcer.setup import Setup
-from services.enforcer.turns import Blindness, Turns
+from services.enforcer.turns import FETCH_BYTES, Blindness, Turns
 from shared.domain.errors import TransientError
 from shared.messaging.kafka import new_producer, new_reader, running
 
@@ -37,7 +37,7 @@ async def lead(setup: Setup, follower: Follower, stop: asyncio.Event) -> None:
     """
     bootstrap = setup.settings.bootstrap
     producer = new_producer(bootstrap, transactional_id=setup.prefix + "enforcer")
-    reader = new_reader(bootstrap)
+    reader = new_reader(bootstrap, fetch_bytes=FETCH_BYTES)
     # 1. Starting the producer fences the predecessor, and waits until what it left open is aborted.
     async with running(producer), running(reader):
         turns = await _take_up(setup, follower, reader, Committer(setup, producer))

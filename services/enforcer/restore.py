@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from shared.domain.errors import ConfigError, EventSchemaError, RecordSchemaError
 from shared.domain.events import LogRecord, chain, decode_log
-from shared.domain.fold import RULES, Fold, digest_of, encode_server
+from shared.domain.fold import RULES, Fold, encode_server
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import PolicyRecord
-from shared.domain.state import Position, Server
+from shared.domain.servers import Servers
+from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
 from shared.messaging.kafka import read_to_end
@@ -36,14 +37,13 @@ class StoredState(msgspec.Struct, kw_only=True):
     """
     What `enforcer-state` holds. unreadable: by key, why a record cannot be used.
 
-    shares: of the digest of the state, each server's, by the bytes that are stored. encoded_alike: whether this code would
-    store the same bytes, as far as a sample tells; where it would not, the shares are not those of this code.
+    encoded_alike: whether this code would store the same bytes of a server, as far as a sample tells; where it would not, their
+    digest is not that of this code.
     """
 
     position: Position | None = None
     policy: Policy | None = None
-    servers: dict[str, Server] = {}
-    shares: dict[str, int] = {}
+    servers: Servers = msgspec.field(default_factory=Servers)
     requests: dict[str, datetime] = {}
     unreadable: dict[bytes, str] = {}
     encoded_alike: bool = True
@@ -81,20 +81,17 @@ class StoredState(msgspec.Struct, kw_only=True):
             raise RecordSchemaError(f"the key {key[:80]!r} of enforcer-state cannot be read: {error}") from error
 
     def _take_server(self, name: str, value: bytes) -> None:
-        server: Server = decode(t.ENFORCER_STATE, value)
+        server = self.servers.put_stored(name, value)
         if server.server != name:
+            self.servers.remove(name)
             raise RecordSchemaError(f"the key {name[:80]!r} of enforcer-state holds another server")
-        if len(self.servers) % _SAMPLE_EVERY == 0 and encode_server(server) != value:
+        if len(self.servers) % _SAMPLE_EVERY == 1 and encode_server(server) != value:
             self.encoded_alike = False
-        self.servers[name] = server
-        self.shares[name] = digest_of(name, value)
 
     def _forget(self, key: bytes) -> None:
         if key.startswith(t.KEY_REQUEST_PREFIX):
             self.requests.pop(_request_id(key), None)
-        name = key.decode(errors="replace")
-        self.servers.pop(name, None)
-        self.shares.pop(name, None)
+        self.servers.remove(key.decode(errors="replace"))
 
 
 class Restored(msgspec.Struct, kw_only=True):
@@ -197,8 +194,10 @@ async def _read_back(stored: StoredState) -> Restored:
     fold = Fold(stored.policy, stored.position.law)
 
     def take_up() -> None:
-        shares = stored.shares if stored.encoded_alike else None
-        fold.restore(stored.servers.values(), stored.requests, shares)
+        if not stored.encoded_alike:
+            for name in stored.servers:
+                stored.servers.put(name, stored.servers[name])
+        fold.restore(stored.servers, stored.requests)
         fold.digest()  # now, for all, and not at the first checkpoint in the middle of the loop
 
     await asyncio.to_thread(take_up)  # seconds for a million servers; the group's heartbeats go on meanwhile

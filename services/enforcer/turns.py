@@ -5,6 +5,7 @@ The fold in memory runs ahead of the commit by one turn. Nobody ever sees it the
 committed, and a commit that fails ends the process, whose successor starts from what was committed.
 """
 
+import gc
 import time
 from datetime import datetime, timedelta
 from math import ceil
@@ -24,6 +25,12 @@ from shared.runtime.clock import Clock
 
 MAX_WAIT_S = 0.25
 """An idle turn takes so long at most, since a stop waits for the turn in hand."""
+
+FETCH_BYTES = 8 << 20
+"""What one fetch of an input may bring: some thousand sightings, so that a commit is worth its round trips."""
+
+MAX_RECORDS_A_TURN = 10_000
+"""A turn decides no more, however small they are: a second of work, where a transaction may last 30 s; the rest waits."""
 
 _READ_ORDER = (t.CONTROL, t.REQUESTS, t.SIGHTINGS)  # a freeze first, and people before machines
 _QUIET = (e.ServerSighted, e.AccusationDropped, e.Checkpoint)  # counted, not told one by one
@@ -67,13 +74,16 @@ class Turns:
 
     def assign(self) -> None:
         """Read the inputs, from the position on."""
+        # What was restored stays: without this the collector would look at all of it again and again.
+        gc.collect()
+        gc.freeze()
         self._reader.assign(self._partitions)
         for partition in self._partitions:
             self._reader.seek(partition, self._inputs.offsets[partition.topic.removeprefix(self._setup.prefix)])
 
     async def turn(self) -> None:
         """
-        One turn: at most what one fetch of each input brought (1 MB each, or one batch).
+        One turn: at most what one fetch of each input brought, and MAX_RECORDS_A_TURN.
 
         Raises:
             PatchgateError, KafkaError: the process must end.
@@ -90,7 +100,7 @@ class Turns:
 
     async def _poll(self) -> list[ConsumerRecord]:
         wait_s = min(MAX_WAIT_S, max(0.0, self._next_heartbeat_s - time.monotonic()))
-        got = await self._reader.getmany(timeout_ms=ceil(wait_s * 1000))
+        got = await self._reader.getmany(timeout_ms=ceil(wait_s * 1000), max_records=MAX_RECORDS_A_TURN)
         return [record for partition in self._partitions for record in got.get(partition, [])]
 
     async def commit(self, written: list[Written], at: datetime) -> None:

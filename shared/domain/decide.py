@@ -5,7 +5,7 @@ Each rule is one function. The caller (`fold.py`) writes the events to the log i
 list; what fell due (`schedule.py`) is written before the next input.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -33,9 +33,13 @@ class View(Protocol):
         """The globals."""
         ...
 
+    @property
+    def servers(self) -> Mapping[str, Server]:
+        """All servers by their id."""
+        ...
+
     policy: Policy
     naming: Naming
-    servers: dict[str, Server]
     requests: dict[str, datetime]
 
 
@@ -63,8 +67,10 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     if who.server is None:
         return []
     # In UTC, for its day and hour count; and never later than now.
-    facts = msgspec.structs.replace(sighting.facts, seen_at=min(sighting.facts.seen_at, at).astimezone(UTC))
-    sighting = msgspec.structs.replace(sighting, facts=facts)
+    facts = sighting.facts
+    if facts.seen_at > at or facts.seen_at.tzinfo is not UTC:
+        facts = msgspec.structs.replace(facts, seen_at=min(facts.seen_at, at).astimezone(UTC))
+        sighting = msgspec.structs.replace(sighting, facts=facts)
     floor = view.policy.floor_for(reading.product, facts.seen_at.date())
     standing = floor.standing(reading) if floor else Standing.UNKNOWN
     known = view.servers.get(who.server)

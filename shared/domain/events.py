@@ -19,11 +19,11 @@ NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking",
 HoldReason = Literal["blind", "freeze"]
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class _Event(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
     """Base of all events: immutable, with its tag in `type`."""
 
 
-class PlannedNotice(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A notice that will fall due at an instant of law time. stage: the stage it announces or tells of."""
 
     kind: NoticeKind
@@ -31,7 +31,7 @@ class PlannedNotice(msgspec.Struct, frozen=True, kw_only=True):
     stage: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     The way of a case from its day 0. rows: granted. blocking: rows that wait until they may be granted. notices: in order.
 
@@ -60,7 +60,7 @@ class PolicyAdopted(_Event, frozen=True, kw_only=True, tag="policy-adopted.v1"):
     request: AdoptPolicy | None = None
 
 
-class Hour(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Hour(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """A UTC hour (since 1970) in which a reading of *product* below the floor was seen, and the record that says so."""
 
     hour: int
@@ -248,7 +248,7 @@ Event = (
 )
 
 
-class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+class LogRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     One record of the log.
 
@@ -293,7 +293,8 @@ def chain(stored: bytes) -> str:
 
 def hour_of(instant: UtcDatetime) -> int:
     """The UTC hour, counted from 1970."""
-    return (instant - _EPOCH) // timedelta(hours=1)
+    since = instant - _EPOCH
+    return since.days * 24 + since.seconds // 3600
 
 
 def day_of(instant: UtcDatetime) -> date:

@@ -19,13 +19,12 @@ ClientResolve = Literal["ok", "failed", "forged", "tempfail", "unknown"]
 """What DNS said of the client's name, as the MTA tells it: only `ok` verifies it; `tempfail` gives no sighting."""
 
 
-class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=False, kw_only=True):
+class Introduction(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=False, kw_only=True):
     """
-    What one message showed of the server that handed it over.
+    How a server introduced itself, in one message.
 
     peer: the address that connected; IPv6 as its /64 prefix, `::ffff:` folded (see `identity.peer_of`).
     name: the `by` host of the own lines, lower case; "" when there is none.
-    own_lines: the sender's own `Received` lines, top first, redacted: no `for`, nothing before an `@`.
     """
 
     peer: str
@@ -34,13 +33,22 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=False, kw_only=Tr
     client_resolve: ClientResolve
     tls_name: str
     name: str
+
+
+class Facts(Introduction, frozen=True, gc=False, kw_only=True):
+    """
+    What one message showed of the server that handed it over.
+
+    own_lines: the sender's own `Received` lines, top first, redacted: no `for`, nothing before an `@`.
+    """
+
     own_lines: tuple[str, ...]
     seen_at: UtcDatetime
     edge: str
     imported: bool = False
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     Which product the own lines name, and between which builds the installed one must lie.
 
@@ -58,7 +66,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class OwnRun(msgspec.Struct, frozen=True, kw_only=True):
+class OwnRun(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     The run of lines from the top whose `by` host is the same: the sender's own.
 

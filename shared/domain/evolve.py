@@ -130,8 +130,11 @@ def _without(server: Server, product: str) -> tuple[e.Hour, ...]:
 
 def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord) -> Server:
     seen, hour = event.facts.seen_at, e.hour_of(record.at)
+    below = () if server is None else server.below
+    if event.below:
+        below = _accused(server, event, record.seq)
     if server is None:
-        server = Server(
+        return Server(
             server=event.server,
             connector=event.connector,
             tie=event.tie,
@@ -139,25 +142,29 @@ def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord)
             last_seen=seen,
             reading=event.reading,
             matches=event.matches,
-        )
-    if seen >= server.last_seen:  # what comes late says nothing of the server as it is now
-        server = msgspec.structs.replace(
-            server,
-            connector=event.connector,
-            tie=event.tie,
-            reading=event.reading,
-            matches=event.matches,
-            last_seen=seen,
+            hours=event.hours,
+            below=below,
+            news_hour=hour,
+            news=1,
         )
     news = server.news + 1 if server.news_hour == hour else 1
-    server = msgspec.structs.replace(server, hours=event.hours, news_hour=hour, news=news)
-    return _accused(server, event, record.seq) if event.below else server
+    server = msgspec.structs.replace(server, hours=event.hours, below=below, news_hour=hour, news=news)
+    if seen < server.last_seen:  # what comes late says nothing of the server as it is now
+        return server
+    return msgspec.structs.replace(
+        server,
+        connector=event.connector,
+        tie=event.tie,
+        reading=event.reading,
+        matches=event.matches,
+        last_seen=seen,
+    )
 
 
-def _accused(server: Server, event: e.ServerSighted, seq: int) -> Server:
-    """The newest evidence of its product below the floor, by when it was seen."""
+def _accused(server: Server | None, event: e.ServerSighted, seq: int) -> tuple[Below, ...]:
+    """The newest evidence of each product below the floor, by when it was seen."""
     seen, product = event.facts.seen_at, event.reading.product
-    known = server.below_of(product)
+    known = server.below_of(product) if server else None
     newest = Below(
         product=product,
         line=event.facts.own_lines[0] if event.facts.own_lines else "",
@@ -168,8 +175,8 @@ def _accused(server: Server, event: e.ServerSighted, seq: int) -> Server:
     )
     if known is not None and seen < known.seen_at:
         newest = msgspec.structs.replace(known, at_law=max(known.at_law, event.at_law))
-    others = (below for below in server.below if below.product != product)
-    return msgspec.structs.replace(server, below=tuple(sorted((*others, newest), key=lambda below: below.product)))
+    others = [below for below in server.below if below.product != product] if server else []
+    return tuple(sorted((*others, newest), key=lambda below: below.product))
 
 
 def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> Server:

@@ -2,13 +2,9 @@
 The fold: inputs in, log records out, and the state that they make. What the enforcer runs, and what an audit runs again.
 
 Order of each step: what is due is written first, in (due, server) order; then the input's event and its consequences.
-The digest of the state is the sum mod 2^128 of SHA-256(server id LF server as JSON), so it needs no order and changes
-with one server at a time.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
-from hashlib import sha256
 from heapq import heapify, heappop, heappush
 
 import msgspec
@@ -20,7 +16,11 @@ from shared.domain.evolve import evolve_law, evolve_server, server_of
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
+from shared.domain.repeats import Glimpse, Repeats
+from shared.domain.servers import Servers, Slot, digest_of, encode_server
 from shared.domain.state import Law, Server
+
+__all__ = ["CHECKPOINT_EVERY", "RULES", "Asked", "Fold", "Input", "Written", "digest_of", "encode_server"]
 
 RULES = 2
 """The number of this code's rules. A log of a higher one is refused; a lower one begins a new epoch."""
@@ -28,23 +28,11 @@ RULES = 2
 CHECKPOINT_EVERY = 1000
 """Log records between two digests of the state: an audit that finds a difference has at most so many to search."""
 
-_MODULUS = 1 << 128
 _HEAP_SLACK = 1000
-_ENCODE = msgspec.json.Encoder().encode
 
 Asked = AdoptPolicy | ReportNotice | SetFreeze
 Input = Sighting | Asked
 Written = tuple[e.LogRecord, bytes]
-
-
-def encode_server(server: Server) -> bytes:
-    """The bytes of one server's state, as `enforcer-state` holds it and as the digest sums it."""
-    return _ENCODE(server)
-
-
-def digest_of(key: str, value: bytes) -> int:
-    """One key's share of a table digest: the sum mod 2^128 over all of them is the digest."""
-    return int.from_bytes(sha256(key.encode() + b"\n" + value).digest()[:16], "big")
 
 
 class Fold:
@@ -53,15 +41,12 @@ class Fold:
     def __init__(self, policy: Policy, law: Law | None = None) -> None:
         self.policy = policy
         self.naming = Naming(policy)
-        self._law = law
-        self.servers: dict[str, Server] = {}
+        self.servers = Servers()
         self.requests: dict[str, datetime] = {}
         self.changed: set[str] = set()
-        self._shares: dict[str, int] = {}
-        self._stale: set[str] = set()
-        self._digest = 0
+        self._law = law
+        self._repeats = Repeats(policy)
         self._due: list[tuple[datetime, str]] = []
-        self._due_at: dict[str, datetime | None] = {}
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -79,12 +64,26 @@ class Fold:
 
     def digest(self) -> str:
         """The digest of all servers' state, hex."""
-        for name in self._stale:
-            share = digest_of(name, encode_server(self.servers[name]))
-            self._digest = (self._digest + share - self._shares.get(name, 0)) % _MODULUS
-            self._shares[name] = share
-        self._stale.clear()
-        return f"{self._digest:032x}"
+        return self.servers.digest()
+
+    def repeats(self, glimpse: Glimpse, *, at: datetime) -> bool:
+        """Whether a sighting is surely no news (see `repeats.py`): `take` would give nothing. Call `tick` first."""
+        if glimpse.facts is None:
+            return False
+        who = self.naming.identify(glimpse.facts)
+        slot = self.servers.slot(who.server or "")
+        if slot is None:
+            return False
+        like = slot.repeat
+        if like is None:
+            like = slot.repeat = self._repeats.of(self.servers[who.server or ""])
+        return (
+            like is not None
+            and like.since <= min(glimpse.facts.seen_at, max(at, self.law.at)) < like.until
+            and like.reading == bytes(glimpse.reading)
+            and (like.connector, like.tie) == (who.connector, who.tie)
+            and not any(other in self.servers for other in who.matches[1:])
+        )
 
     # -- deciding: used at the tip only -----------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class Fold:
             return None
         while self._due and self._due[0][0] <= self.law.now:
             instant, name = self._due[0]
-            if self._due_at.get(name) == instant:  # the entry stays: what follows may be due at the same instant
+            if self._due_of(name) == instant:  # the entry stays: what follows may be due at the same instant
                 return self.law.utc_of(instant), schedule.fall_due(self.servers[name], self.law, self.policy, instant)
             heappop(self._due)  # the server moved on since this entry was made, and has a newer one
         return None
@@ -181,20 +180,30 @@ class Fold:
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
         self.naming = Naming(policy)
-        self._index()  # a policy may move what is due for everybody
+        self._repeats = Repeats(policy)
+        for name, slot in self.servers.slots():  # a policy may move what is due for everybody
+            self._note(slot, self.servers[name])
+        self._index()
 
     def _put(self, name: str, server: Server) -> None:
-        self.servers[name] = server
-        self.changed.add(name)
-        self._stale.add(name)
-        instant = schedule.next_due(server, self.policy)
-        if instant == self._due_at.get(name):
+        slot = self.servers.put(name, server)
+        self.changed.add(slot.name)
+        before = slot.due
+        slot.due, slot.repeat = schedule.next_due(server, self.policy), None
+        if slot.due == before:
             return
-        self._due_at[name] = instant
-        if instant is not None:
-            heappush(self._due, (instant, name))
+        if slot.due is not None:
+            heappush(self._due, (slot.due, slot.name))
         if len(self._due) > _HEAP_SLACK + 2 * len(self.servers):
             self._index()  # entries of servers that moved on are left in the heap; at this bound it is built anew
+
+    def _note(self, slot: Slot, server: Server) -> None:
+        """What is worked out of a server's state and the policy, so that neither has to be looked at for each input."""
+        slot.due, slot.repeat = schedule.next_due(server, self.policy), self._repeats.of(server)
+
+    def _due_of(self, name: str) -> datetime | None:
+        slot = self.servers.slot(name)
+        return slot.due if slot else None
 
     def _remember_request(self, record: e.LogRecord) -> None:
         request = record.event.request if isinstance(record.event, e.RequestDecided | e.PolicyAdopted) else None
@@ -207,26 +216,21 @@ class Fold:
 
     # -- restarting -------------------------------------------------------------------------------------------------
 
-    def restore(
-        self, servers: Iterable[Server], requests: dict[str, datetime], shares: dict[str, int] | None = None
-    ) -> None:
-        """Take up a stored state, instead of folding the log to it. shares: of each server, where its bytes have given it."""
-        for server in servers:
-            self.servers[server.server] = server
-        if shares is None:
-            self._stale.update(self.servers)
-        else:
-            self._shares, self._digest = shares, sum(shares.values()) % _MODULUS
+    def restore(self, servers: Servers, requests: dict[str, datetime]) -> None:
+        """Take up a stored state, instead of folding the log to it. The servers are the fold's own from now on."""
+        self.servers = servers
+        for name, slot in servers.slots():
+            self._note(slot, servers[name])
         self.requests = dict(requests)
         self._index()
 
     def _index(self) -> None:
-        self._due_at = {name: schedule.next_due(server, self.policy) for name, server in self.servers.items()}
-        self._due = [(instant, name) for name, instant in self._due_at.items() if instant is not None]
+        self._due = [(slot.due, name) for name, slot in self.servers.slots() if slot.due is not None]
         heapify(self._due)
 
     def take_changed(self) -> list[str]:
         """The ids whose state moved since the last call, sorted."""
+        self.servers.settle()
         names = sorted(self.changed)
         self.changed.clear()
         return names

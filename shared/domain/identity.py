@@ -7,17 +7,18 @@ A tie says how we know that the own lines were written by who connected:
 """
 
 import ipaddress
+from typing import NamedTuple
 
 import msgspec
 
-from shared.domain.evidence import Facts
+from shared.domain.evidence import Introduction
 from shared.domain.policy import Connector, Policy, Tie
 
 _IPV6_SCOPE_BITS = 64  # one customer's subnet: hosts inside it change address at will (RFC 7421)
 _PEER_CACHE = 65_536  # addresses remembered; at the bound the table is dropped and built anew
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class Identity(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     Who a message speaks for.
 
@@ -46,18 +47,33 @@ def peer_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _IPV6_SCOPE_BITS), strict=False))
 
 
+class _Range(NamedTuple):
+    """One range of a connector, as numbers: matching a peer by `ipaddress` would be the dearest part of a new server."""
+
+    version: int
+    bits: int
+    mask: int
+    number: int
+    connector: Connector
+
+
+def _range_of(text: str, connector: Connector) -> _Range:
+    network = ipaddress.ip_network(text)
+    return _Range(network.version, network.prefixlen, int(network.netmask), int(network.network_address), connector)
+
+
 class Naming:
     """`identify` for one policy, with its ranges parsed once."""
 
     def __init__(self, policy: Policy) -> None:
         self._internet = next((c.name for c in policy.connectors if c.kind == "internet"), "")
         self._tls = {name.lower(): c for c in policy.connectors for name in c.tls_names}
-        networks = [(ipaddress.ip_network(text), c) for c in policy.connectors for text in c.ranges]
+        networks = [_range_of(text, c) for c in policy.connectors for text in c.ranges]
         # The narrowest range wins, so that one host can be taken out of a wider connector.
-        self._networks = sorted(networks, key=lambda pair: pair[0].prefixlen, reverse=True)
+        self._networks = sorted(networks, key=lambda network: network.bits, reverse=True)
         self._by_peer: dict[str, Connector | None] = {}
 
-    def identify(self, facts: Facts) -> Identity:
+    def identify(self, facts: Introduction) -> Identity:
         """The ties, ids and connector of one message's facts."""
         connector = self._connector_of(facts)
         scope = connector.name if connector else self._internet
@@ -76,7 +92,7 @@ class Naming:
             return Identity(tie="untied", connector=scope, server=None, matches=())
         return Identity(tie=ids[0][0], connector=scope, server=ids[0][1], matches=tuple(server for _, server in ids))
 
-    def _connector_of(self, facts: Facts) -> Connector | None:
+    def _connector_of(self, facts: Introduction) -> Connector | None:
         if facts.tls_name and facts.tls_name.lower() in self._tls:
             return self._tls[facts.tls_name.lower()]
         try:
@@ -89,10 +105,13 @@ class Naming:
 
     def _in_range(self, peer: str) -> Connector | None:
         try:
-            network = ipaddress.ip_network(peer)
+            network = ipaddress.ip_network(peer) if "/" in peer else None
+            address = network.network_address if network else ipaddress.ip_address(peer)
         except ValueError:
             return None  # a Unix socket or an odd literal: no range can hold it
-        for candidate, connector in self._networks:
-            if candidate.version == network.version and network.subnet_of(candidate):  # type: ignore[arg-type]  # versions agree
-                return connector
+        bits = network.prefixlen if network else address.max_prefixlen
+        number, version = int(address), address.version
+        for candidate in self._networks:
+            if candidate.version == version and candidate.bits <= bits and number & candidate.mask == candidate.number:
+                return candidate.connector
         return None

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -29,6 +30,9 @@ _PEER_BITS_IPV6 = 64  # what a peer is of an IPv6 address, see `identity.peer_of
 _END_OF_BRANCH = 1_000_000  # above any revision that a build can have (six digits)
 
 
+_Numbers = tuple[int, int, int, int]
+
+
 class PolicyError(ConfigError):
     """A policy cannot be used; the text names each key and what it takes. Nothing of it is adopted."""
 
@@ -41,7 +45,7 @@ class Standing(Enum):
     AT_OR_ABOVE = "at or above"
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Stage(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """One row of the policy's table: from day (law time since opening), minutes of each clock hour."""
 
     from_day: Annotated[int, msgspec.Meta(ge=0, le=3650)]
@@ -49,7 +53,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     block_minutes_per_hour: Minutes
 
 
-class Floor(msgspec.Struct, frozen=True, kw_only=True):
+class Floor(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     What is acceptable of one product: the least build of each branch, sorted; none means that no build is acceptable.
 
@@ -69,22 +73,28 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
             return Standing.UNKNOWN
         if not self.builds:
             return Standing.BELOW
-        if reading.low is None or reading.high is None:
+        low, high = reading.low, reading.high
+        if low is None or high is None:
             return Standing.UNKNOWN
-        if self.accepts(reading.low):
+        accepted = self._accepted()
+        if any(first <= low <= last for first, last in accepted):
             return Standing.AT_OR_ABOVE
-        if any(reading.low <= last and first <= reading.high for first, last in self._accepted()):
+        if any(low <= last and first <= high for first, last in accepted):
             return Standing.UNKNOWN
         return Standing.BELOW
 
-    def _accepted(self) -> Iterator[tuple[Build, Build]]:
-        for least in self.builds[:-1]:
-            yield least, least._replace(revision=_END_OF_BRANCH)
-        for newest in self.builds[-1:]:
-            yield newest, Build(_END_OF_BRANCH, 0, 0, 0)
+    def _accepted(self) -> tuple[tuple[Build, _Numbers], ...]:
+        return _accepted(self.builds)
 
 
-class FloorWave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+@lru_cache(1024)
+def _accepted(builds: tuple[Build, ...]) -> tuple[tuple[Build, _Numbers], ...]:
+    """From where to where builds are accepted, both included."""
+    ends: list[_Numbers] = [(*least.branch, _END_OF_BRANCH) for least in builds[:-1]]
+    return tuple(zip(builds, [*ends, (_END_OF_BRANCH, 0, 0, 0)], strict=bool(builds)))
+
+
+class FloorWave(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """A floor with the UTC day it takes effect, and its source."""
 
     product: str
@@ -98,7 +108,7 @@ class FloorWave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return Floor(product=self.product, builds=self.builds)
 
 
-class Connector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Connector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
@@ -109,14 +119,14 @@ class Connector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     mode: Mode = "observe"
 
 
-class Replies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Replies(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """The two reply texts, with {product}, {receiver} and {minutes}."""
 
     throttle: str
     block: str
 
 
-class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Notices(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """The notice ladder, and what blocking asks of it."""
 
     needed_for_blocking: bool
@@ -126,7 +136,7 @@ class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     repeat_days: Annotated[int, msgspec.Meta(ge=1, le=365)]
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """The whole document; see the comments of the shipped `policy.toml` for each key."""
 
     version: Annotated[int, msgspec.Meta(ge=1)]
@@ -148,8 +158,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def floor_for(self, product: str, on: date) -> Floor | None:
         """The floor of *product* in force on the UTC day *on*: the newest wave by then; None where there is none."""
-        waves = [wave for wave in self.floors if wave.product == product and wave.effective <= on]
-        return max(waves, key=lambda wave: wave.effective).floor if waves else None
+        return _floor_for(self, product, on)
 
     def enforced(self, connector: str) -> bool:
         """Whether cases of *connector* are enforced; a connector that the policy no longer names is only observed."""
@@ -167,6 +176,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 _ENCODER = msgspec.json.Encoder()
+
+
+@lru_cache(4096)
+def _floor_for(policy: Policy, product: str, on: date) -> Floor | None:
+    """Asked for each sighting, and the same for all of a day."""
+    waves = [wave for wave in policy.floors if wave.product == product and wave.effective <= on]
+    return max(waves, key=lambda wave: wave.effective).floor if waves else None
 
 
 def shipped_policy_text() -> str:

@@ -14,7 +14,7 @@ from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Policy
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class _Record(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
     """Base of all records of topics: immutable, with its tag in `type`."""
 
 
@@ -43,7 +43,7 @@ class Mark(_Record, frozen=True, kw_only=True, tag="mark.v1"):
 # --- sightings ---------------------------------------------------------------------------------------------------
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where a record came from."""
 
     topic: str
@@ -118,7 +118,7 @@ class SetFreeze(_Request, frozen=True, kw_only=True, tag="set-freeze.v1"):
 # --- decisions ---------------------------------------------------------------------------------------------------
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """From this instant of law time on: stage, and the minutes of each hour."""
 
     since: UtcDatetime
@@ -127,7 +127,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     block_minutes_per_hour: int
 
 
-class CaseSchedule(msgspec.Struct, frozen=True, kw_only=True):
+class CaseSchedule(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One case as the edges need it: what it accuses, and its rows, oldest first."""
 
     product: str

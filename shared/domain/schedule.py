@@ -53,6 +53,8 @@ def _ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...])
 
 def next_due(server: Server, policy: Policy) -> datetime | None:
     """The law time at which something next falls due for *server*; None: nothing ever will by itself."""
+    if not server.cases:
+        return None
     instants = [instant for case in server.cases for instant in _dues(server, case, policy)]
     return min(instants) if instants else None
 

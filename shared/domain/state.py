@@ -10,7 +10,7 @@ from shared.domain.policy import Floor, Tie
 from shared.domain.records import CaseSchedule, Decision, Row
 
 
-class PendingNotice(msgspec.Struct, frozen=True, kw_only=True):
+class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A notice that is due and not settled."""
 
     notice: str
@@ -18,7 +18,7 @@ class PendingNotice(msgspec.Struct, frozen=True, kw_only=True):
     due_at: UtcDatetime
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
 
@@ -43,7 +43,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_law: UtcDatetime | None = None
 
 
-class Below(msgspec.Struct, frozen=True, kw_only=True):
+class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The newest evidence of one product below the floor: line, when and where seen, its record; at_law: law time it counts at."""
 
     product: str
@@ -54,7 +54,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     at_law: UtcDatetime
 
 
-class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
@@ -87,7 +87,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return next((below for below in self.below if below.product == product), None)
 
 
-class Law(msgspec.Struct, frozen=True, kw_only=True):
+class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
 
@@ -133,7 +133,7 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
         return law + self.held_so_far
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True):
+class Position(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     How far the enforcer has come: the one place to start from, written in the same transaction as what it brought.
 

@@ -20,6 +20,10 @@ _METADATA_RETRY_S = 0.1
 _BROKER_RETRY_S = 1.0
 _FETCH_MAX_WAIT_MS = 20  # an empty fetch waits at the broker at most so long; new records are returned at once
 _FETCH_BYTES = 1 << 20  # the client library's own; a batch that is larger is fetched whole
+_SMALL_BATCH_BYTES = 16_384  # the client library's own
+
+BATCH_BYTES = 900_000
+"""Of a batch in a transaction, before compression. A broker takes batches of 1 MB (`message.max.bytes`), headers included."""
 
 Record = ConsumerRecord
 
@@ -45,7 +49,12 @@ for _module in (aiokafka.client, aiokafka.consumer.consumer, aiokafka.producer.p
 
 
 def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_ms: int = 0) -> AIOKafkaProducer:
-    """An idempotent producer, or a transactional one. linger_ms stays 0 with transactions: commit waits it out."""
+    """
+    An idempotent producer, or a transactional one. linger_ms stays 0 with transactions: commit waits it out.
+
+    A transactional one sends large batches, each compressed: its records are much alike.
+    """
+    whole_turns = transactional_id is not None
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
@@ -56,6 +65,8 @@ def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_
         request_timeout_ms=20_000,
         retry_backoff_ms=100,
         max_request_size=1_000_000,
+        max_batch_size=BATCH_BYTES if whole_turns else _SMALL_BATCH_BYTES,
+        compression_type="zstd" if whole_turns else None,
     )
 
 

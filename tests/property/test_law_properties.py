@@ -16,7 +16,7 @@ from shared.domain.records import Decision, Row
 from shared.domain.state import Server, decision_of
 from shared.domain.verdict import action_in, judge, row_at, window_start
 from shared.domain.verify import Audit
-from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading, refold
+from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading, refold, stored_servers
 
 READINGS: tuple[Reading, ...] = (
     reading(),
@@ -88,7 +88,7 @@ def test_a_fold_cut_anywhere_is_the_whole(world: World, data: st.DataObject) -> 
     cut = data.draw(st.integers(2, len(world.log)))
     first = refold([stored for _, stored in world.log[:cut]], policy_for())
     second = Fold(first.policy, first.law)
-    second.restore(first.servers.values(), first.requests)
+    second.restore(stored_servers(first.servers), first.requests)
     for record, stored in world.log[cut:]:
         second.apply(record, stored)
     assert second.digest() == world.fold.digest()

@@ -1,6 +1,6 @@
 """A small world for tests of the law: one fold, a policy, and days that pass as real edges would let them pass."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,8 @@ from shared.domain.evidence import Facts, Reading
 from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Connector, Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetFreeze
+from shared.domain.servers import Servers, encode_server
+from shared.domain.state import Server
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 PEER = "192.0.2.7"
@@ -147,3 +149,11 @@ def refold(stored: Iterable[bytes], policy: Policy) -> Fold:
     for value in stored:
         fold.apply(e.decode_log(value), value)
     return fold
+
+
+def stored_servers(servers: Mapping[str, Server]) -> Servers:
+    """The servers as they come back from what was stored of them."""
+    table = Servers()
+    for name, server in servers.items():
+        table.put_stored(name, encode_server(server))
+    return table

@@ -202,3 +202,22 @@ def test_the_alarm_of_lost_evidence_tells_which_offsets() -> None:
     letter = lost("p.sightings", 5, 9)
     assert letter.origin.offset == 5
     assert "offsets 5 to 8 were deleted" in letter.cause
+
+
+def test_a_repeat_over_the_bound_is_set_aside_like_any_other() -> None:
+    """Though nothing of it would have to be read."""
+    inputs = _inputs()
+    one = encode(law.sighting(START))
+    assert inputs.decide(_records(one, one, one + b" " * MAX_INPUT_BYTES), at=START) != []
+    assert inputs.position().counts == {"sightings_news": 1, "sightings_no_news": 1, "dead_letters": 1}
+
+
+def test_what_a_repeat_holds_besides_is_not_read() -> None:
+    """Where the same broken part stands in news, the record is set aside."""
+    inputs = _inputs()
+    one = encode(law.sighting(START))
+    broken = one.replace(b'"edge":"mx1"', b'"edge":7')
+    inputs.decide(_records(one, broken), at=START)
+    assert inputs.position().counts == {"sightings_news": 1, "sightings_no_news": 1}
+    inputs.decide(_records(broken.replace(b"ex07", b"ex08")), at=START)
+    assert inputs.position().counts["dead_letters"] == 1

@@ -20,7 +20,7 @@ from shared.domain.fold import Fold
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
 from tests.support import enforcers, law
-from tests.support.scenario import START, policy_for
+from tests.support.scenario import SERVER, START, policy_for
 
 
 class _Clock:
@@ -73,15 +73,19 @@ class _Producer:
         else:
             self.aborted += 1
 
-    async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None, partition: int
-    ) -> "asyncio.Future[_Appended]":
+    def create_batch(self) -> "_Batch":
+        """A batch that is full after three records."""
+        return _Batch()
+
+    async def send_batch(self, batch: "_Batch", topic: str, *, partition: int) -> "asyncio.Future[_Appended]":
         """The answer comes a moment later, as a broker's does."""
         assert partition == 0
+        assert batch.records, "an empty batch"
+        await asyncio.sleep(0)  # here others get their turn, as with the real one
         future: asyncio.Future[_Appended] = asyncio.get_running_loop().create_future()
-        outgoing = Outgoing(topic.removeprefix("p."), key, value)
-        self._open.append(outgoing)
-        asyncio.get_running_loop().call_soon(self._answer, outgoing.topic, future)
+        name = topic.removeprefix("p.")
+        self._open += [Outgoing(name, key, value) for key, value in batch.records]
+        asyncio.get_running_loop().call_soon(self._answer, name, future)
         return future
 
     def _answer(self, topic: str, future: "asyncio.Future[_Appended]") -> None:
@@ -91,15 +95,31 @@ class _Producer:
             future.set_result(_Appended(int(datetime.now(UTC).timestamp() * 1000)))
 
 
+class _Batch:
+    """Takes three records."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes | None, bytes | None]] = []
+
+    def append(self, *, timestamp: int | None, key: bytes | None, value: bytes | None) -> object | None:
+        """None where it is full."""
+        assert timestamp is None, "no service sets record timestamps"
+        if len(self.records) == 3:
+            return None
+        self.records.append((key, value))
+        return object()
+
+
 class _Reader:
     """Hands out what it was given, once."""
 
     def __init__(self) -> None:
         self.next: list[Any] = []
 
-    async def getmany(self, *, timeout_ms: int) -> dict[Any, list[Any]]:
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[Any, list[Any]]:
         """Everything, at once."""
         assert 0 <= timeout_ms <= 250
+        assert len(self.next) <= max_records
         records, self.next = self.next, []
         by_partition: dict[Any, list[Any]] = {}
         for record in records:
@@ -149,6 +169,10 @@ class Bench:
         """Topics and keys of the last transaction."""
         return [(record.topic, record.key) for record in self.producer.committed[-1]]
 
+    def of(self, topic: str) -> list[bytes | None]:
+        """Keys of the last transaction's records of *topic*."""
+        return [record.key for record in self.producer.committed[-1] if record.topic == topic]
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
@@ -171,15 +195,25 @@ async def test_the_steps_of_a_turn_come_in_order(bench: Bench) -> None:
 async def test_the_heartbeat_is_last_and_comes_with_what_changed(bench: Bench) -> None:
     """A changed decision is told at once, behind it; what changes no decision waits for the heartbeat's time."""
     await bench.begin()
-    assert bench.last[-1] == HEARTBEAT
+    assert bench.of(t.DECISIONS)[-1] == t.KEY_HEARTBEAT
     bench.give(t.SIGHTINGS, law.sighting(START))
     await bench.turns.turn()
     assert HEARTBEAT not in bench.last
-    assert bench.last[-1] == POSITION
+    assert bench.of(t.ENFORCER_STATE)[-1] == t.KEY_POSITION
     bench.give(t.SIGHTINGS, *law.three_hours(START - timedelta(hours=1)))
     await bench.turns.turn()
-    assert bench.last[-1] == HEARTBEAT
-    assert bench.last.index(POSITION) == len(bench.last) - 2
+    assert bench.of(t.DECISIONS) == [SERVER.encode(), t.KEY_HEARTBEAT]
+    assert bench.of(t.ENFORCER_STATE) == [SERVER.encode(), t.KEY_POSITION]
+
+
+async def test_a_topics_records_are_sent_in_order_however_many_batches_they_fill(bench: Bench) -> None:
+    """Each batch is full before the next begins, and none is empty."""
+    await bench.begin()
+    bench.give(t.SIGHTINGS, *[law.sighting(START, name=f"ex{number}.alt.example") for number in range(7)])
+    await bench.turns.turn()
+    logged = [msgspec.json.decode(r.value or b"")["seq"] for r in bench.producer.committed[-1] if r.topic == t.LOG]
+    assert logged == list(range(3, 3 + len(logged)))
+    assert len(logged) >= 7
 
 
 async def test_an_idle_turn_writes_nothing_until_the_heartbeat_is_due(tmp_path: Path) -> None:
