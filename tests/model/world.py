@@ -65,6 +65,7 @@ class World:
         self.steps += 1
         self._pass_time()
         self._befall()
+        self.law.clock.utc = START + timedelta(seconds=self.time.now + self.enforcer_error)
         self._send()
         if self._up("bus"):
             self._edges_publish()
@@ -81,7 +82,6 @@ class World:
         self.time.now += MINUTE * (self.random.randint(20, 55) if sparse else 1)
         if not sparse and self.random.random() < 0.01:
             self.sparse_until = self.steps + self.random.randint(100, 500)
-        self.law.clock.utc = START + timedelta(seconds=self.time.now + self.enforcer_error)
         for edge in self.edges:
             edge.set_time()
 
