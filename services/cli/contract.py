@@ -51,7 +51,7 @@ def _write(folder: Path, *, breaking: bool) -> None:
     found = files.compare(folder)
     if found.breaks and not breaking:
         for sentence in found.breaks:
-            typer.echo(sentence, err=True)
+            typer.echo(f"patchgate: {sentence}", err=True)
         raise ContractError(
             "nothing was written, for readers of today could not go on; --breaking writes it all the same"
         )

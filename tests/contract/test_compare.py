@@ -177,7 +177,7 @@ def test_nothing_is_written_that_readers_cannot_bear(tmp_path: Path, capsys: pyt
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert run(["contract", "--write", str(tmp_path)]) == 1
     told = capsys.readouterr().err.splitlines()
-    assert told[0] == "Decision.note is gone: keep it, or give what is new a tag of its own"
+    assert told[0] == "patchgate: Decision.note is gone: keep it, or give what is new a tag of its own"
     assert told[1].startswith("patchgate: nothing was written")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert run(["contract", "--write", str(tmp_path), "--breaking"]) == 0

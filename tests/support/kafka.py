@@ -57,7 +57,7 @@ def kafka_for_tests(state_dir: Callable[[], Path]) -> Iterator[str]:
 
 def container_or_embedded(state_dir: Callable[[], Path]) -> Iterator[str]:
     """Run a container; an engine that has no image and gets none is told of, and the embedded broker serves."""
-    import docker  # type: ignore[import-untyped] # as above  # noqa: PLC0415 - as above
+    import docker  # noqa: PLC0415 - as above
 
     container, bootstrap = _container()
     try:
