@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recipe": ("services.cli.edge", "Print the lines for your MTA."),
     "broker": ("services.cli.broker", "Start, stop and see the embedded Kafka."),
     "topics": ("services.cli.topics", "Create and check the topics."),
+    "contract": ("services.cli.contract", "Write the schemas of the topics."),
 }
 _USAGE_CODE = 2
 _INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it

@@ -69,6 +69,11 @@ def decode(topic: str, value: bytes | None) -> Any:  # noqa: ANN401  (the type h
         raise RecordSchemaError(f"not a record of {topic}: not UTF-8: {error.reason}") from error
 
 
+def record_type(topic: str) -> Any:  # noqa: ANN401  (a type, or a union of types)
+    """What `decode` reads in *topic* (its name without prefix); the contract is made from it."""
+    return _DECODERS[topic].type
+
+
 def dead_letter(stored: Stored, *, reader: str, cause: str) -> r.DeadLetter:
     """The dead letter for *stored*: where it stood, who could not read it and why, and its first 64 KiB."""
     key, value = stored.key or b"", stored.value or b""

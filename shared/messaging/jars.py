@@ -173,11 +173,11 @@ def _maven(repository: Path) -> Any:  # noqa: ANN401 - jgo ships no types
     return maven.MavenContext(repo_cache=repository)
 
 
-def resolve_anew() -> str:
-    """Resolve `ENDPOINT` with all it depends on and return the text of a new `jars.lock` (needs the network)."""
+def resolve_anew(endpoint: str = ENDPOINT) -> str:
+    """Resolve *endpoint* with all it depends on and return the text of a new `jars.lock` (needs the network)."""
     with tempfile.TemporaryDirectory() as scratch:
         context = _maven(Path(scratch))
-        wanted = [context.create_dependency(coordinate) for coordinate in ENDPOINT.split("+")]
+        wanted = [context.create_dependency(coordinate) for coordinate in endpoint.split("+")]
         inputs, others = context.resolver.resolve(wanted)
         artifacts = [d.artifact for d in [*inputs, *others] if d.scope in {None, "compile", "runtime"}]
         files = sorted({artifact.resolve() for artifact in artifacts})

@@ -2,8 +2,10 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped] # it ships no types
 import pytest
@@ -39,13 +41,36 @@ def engine_answers() -> bool:
 @pytest.fixture(scope="session")
 def broker_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Lend the session's one Kafka as `host:port`."""
+    yield from kafka_for_tests(lambda: tmp_path_factory.mktemp("kafka"))
+
+
+def kafka_for_tests(state_dir: Callable[[], Path]) -> Iterator[str]:
+    """Lend a Kafka: the one you name, else a container where an engine answers, else the embedded one in *state_dir*."""
     named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if named:
         yield named
     elif engine_answers():
-        yield from _container()
+        yield from container_or_embedded(state_dir)
     else:
-        yield from embedded_broker(tmp_path_factory.mktemp("kafka"))
+        yield from embedded_broker(state_dir())
+
+
+def container_or_embedded(state_dir: Callable[[], Path]) -> Iterator[str]:
+    """Run a container; an engine that has no image and gets none is told of, and the embedded broker serves."""
+    import docker  # noqa: PLC0415 - as above
+
+    container, bootstrap = _container()
+    try:
+        container.start()
+    except docker.errors.DockerException as error:
+        warnings.warn(f"the Docker engine cannot run {IMAGE} ({error}): the embedded broker serves", stacklevel=2)
+        yield from embedded_broker(state_dir())
+        return
+    try:
+        assert probe.await_answer(bootstrap, lambda: True, embedded.START_TIMEOUT_S), f"{IMAGE} does not answer"
+        yield bootstrap
+    finally:
+        container.stop()
 
 
 def embedded_broker(state_dir: Path) -> Iterator[str]:
@@ -58,8 +83,12 @@ def embedded_broker(state_dir: Path) -> Iterator[str]:
         assert not psutil.pid_exists(handle.pid), f"broker {handle.pid} outlived the tests"
 
 
-def _container() -> Iterator[str]:
-    """Run the same node as docker-compose.yml in a container; it listens where the host does, so it can name its address."""
+def _container() -> tuple[Any, str]:
+    """
+    Make the same node as docker-compose.yml as a container, not started, and where it will listen.
+
+    It listens where the host does, so that it can name its address.
+    """
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as docker above
 
     port = probe.free_port()
@@ -77,10 +106,7 @@ def _container() -> Iterator[str]:
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
     for key, value in settings.items():
         container.with_env("KAFKA_" + key.upper().replace(".", "_"), value)
-    with container:
-        bootstrap = f"127.0.0.1:{port}"
-        assert probe.await_answer(bootstrap, lambda: True, embedded.START_TIMEOUT_S), f"{IMAGE} does not answer"
-        yield bootstrap
+    return container, f"127.0.0.1:{port}"
 
 
 @pytest.fixture
