@@ -5,11 +5,12 @@ import asyncio
 import logging
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults.campaign import Options, run, summary
+from tests.faults.campaign import Options, Report, run, summary
 from tests.faults.table import BY_NAME, TABLE
 
 
@@ -23,10 +24,19 @@ def main() -> int:
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
     base = Path(tempfile.mkdtemp(prefix="patchgate-faults-"))
     options = Options(
-        count=arguments.n, seed=seed, base=base, only=arguments.only, each=arguments.each, enforcers=arguments.enforcers
+        count=arguments.n,
+        seed=seed,
+        base=base,
+        only=tuple(arguments.only),
+        each=arguments.each,
+        enforcers=arguments.enforcers,
     )
     _tell(f"seed {seed}: {arguments.n} faults; remains in {base}")
-    report = asyncio.run(run(options, _tell))
+    try:
+        report = asyncio.run(_until_told(options))
+    except asyncio.CancelledError:
+        _tell(f"ended by you; nothing is left running, and what was written is in {base}")
+        return 130
     lines = summary(report)
     _tell("\n".join(lines))
     if arguments.report:
@@ -38,11 +48,21 @@ def main() -> int:
     return 0
 
 
+async def _until_told(options: Options) -> Report:
+    """The campaign, until it ends, or SIGTERM or SIGINT ends it in order."""
+    task = asyncio.create_task(run(options, _tell))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await task
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("-n", type=int, default=60, help="how many faults")
     parser.add_argument("--seed", type=int, help="of the first fault; the next one has the next number")
-    parser.add_argument("--only", default="", choices=["", *BY_NAME], metavar="FAULT", help="no other fault")
+    parser.add_argument(
+        "--only", nargs="+", default=(), choices=BY_NAME, metavar="FAULT", help="no other faults; these in turn"
+    )
     parser.add_argument("--each", action="store_true", help="each fault of the table once, before any is drawn")
     parser.add_argument("--enforcers", type=int, default=2, choices=(1, 2), help="how many")
     parser.add_argument("--report", type=Path, help="write the summary there as well")

@@ -29,6 +29,7 @@ async def test_sixty_faults_lose_nothing_double_nothing_and_make_nothing_harsher
     assert report.counts["replies: reject"] > 0
     assert report.counts["replies: defer"] > 0
     assert report.counts["replies: accept"] > 0
+    assert report.counts["replies: in calm, to be refused"] > 0
     if os.environ.get("CI"):
         assert not not_drawn
         assert not why_not_here()
