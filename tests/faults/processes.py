@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 LOOK_EVERY_S = 0.05
 STOP_S = 30.0
 _TAIL_BYTES = 4000
+_LIFE_BYTES = 200_000
 _QUIET_PORTS = (20_000, 32_000)  # below 32,768, where the ephemeral ones begin on Linux
 
 
@@ -58,6 +59,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
         self._began_at = 0.0
+        self._log_from = 0
 
     @property
     def ready_file(self) -> Path:
@@ -85,6 +87,7 @@ class Service:
         more = {"PATCHGATE_STATE_DIR": str(self.state_dir), "FAULTS_HANDS": str(self.hands)}
         (self.hands / "crash").unlink(missing_ok=True)
         self._killed, self._began_at, self.held = False, time.time(), False
+        self._log_from = self.log_file.stat().st_size if self.log_file.exists() else 0
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.child", self.kind],
@@ -104,12 +107,21 @@ class Service:
         self.start()
 
     def _note_death(self, code: int) -> None:
-        last = self.tail().rstrip().rpartition("\n")[2]
         if code == -signal.SIGKILL:
             return  # by its own hand, at a step
-        told = last.startswith(("patchgate ", f"{self.kind}: "))
-        kind = "" if told and code == 1 else "UNTOLD "
-        self.deaths.append(f"{kind}{self.name} ended with {code}: {last[-300:]}")
+        lines = self._written().splitlines()
+        told = [line for line in lines if line.startswith((f"patchgate {self.kind}: ", f"{self.kind}: "))]
+        if code == 1 and told:
+            self.deaths.append(f"{self.name}: {told[-1]}")
+        else:
+            self.deaths.append(f"UNTOLD {self.name} ended with {code}: {' / '.join(lines[-3:])[-600:]}")
+
+    def _written(self) -> str:
+        """What it wrote in this life, or the end of it."""
+        size = self.log_file.stat().st_size
+        with self.log_file.open("rb") as file:
+            file.seek(max(self._log_from, size - _LIFE_BYTES))
+            return file.read().decode(errors="replace")
 
     def tail(self) -> str:
         """The end of its log."""

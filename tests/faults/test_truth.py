@@ -51,7 +51,7 @@ def test_a_refusal_that_the_law_gives_is_right_and_a_harsher_one_is_not() -> Non
 
 def test_a_mail_that_proves_nothing_is_never_to_be_refused() -> None:
     """Whatever the row says."""
-    assert truth().complaint(answer("defer", mail=Mail(SERVER, "", "null sender")))
+    assert "proves nothing" in truth().complaint(answer("defer", mail=Mail(SERVER, "", "null sender")))
 
 
 def test_an_unknown_server_and_a_freeze_allow_nothing() -> None:
