@@ -117,6 +117,9 @@ class World:
         fresh = [one for one in self.of("enforcer") if one.ready_since(time.time() - 1.0)]
         return [one for one in fresh if (status := read_status(one.state_dir)) is not None and status.leader]
 
+    def _leads(self, service: Service) -> Callable[[], bool]:
+        return lambda: service in self.leading()
+
     async def leader(self) -> Service:
         """The one that leads."""
         await until(lambda: len(self.leading()) == 1, "one enforcer leads", 20.0)
@@ -166,11 +169,12 @@ class World:
         """End all in order; complaints about those that did not."""
         others = [service for service in self.services if service.kind != "enforcer"]
         codes = dict(zip(others, await asyncio.gather(*(one.stop(hold=True) for one in others)), strict=True))
-        for service in self.of("enforcer"):
-            # One after the other: who is elected in the moment of its own end cannot end in order.
-            codes[service] = await service.stop(hold=True)
+        leaders = self.leading()
+        for service in sorted(self.of("enforcer"), key=lambda one: one not in leaders):
+            # The leader first, and the other one when it leads: who is told to stop while the group elects it may not end well.
             with suppress(TimeoutError):
-                await until(lambda: bool(self.leading()), "another one leads", SESSION_MS / 1000 + 5)
+                await until(self._leads(service), f"{service.name} leads", SESSION_MS / 1000 + 5)
+            codes[service] = await service.stop(hold=True)
         return [f"{service.name} ended with {code} when told to stop" for service, code in codes.items() if code]
 
 
