@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast test-broker test-crash test-e2e ci lint format type walls bench up down lock clean
+.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults ci lint format type walls bench up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ test-broker: setup ## Tests against real Kafka
 
 test-crash: setup ## Kill processes at each numbered commit step and check the log
 	@$(BIN)/python -m pytest tests/crash
+
+faults: setup ## Break a running patchgate N times and check it after each fault: N=60 SEED=… ONLY=fault FAULTS_ARGS="--each --report FILE"
+	@$(BIN)/python -m tests.faults -n $(or $(N),60) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(FAULTS_ARGS)
 
 test-e2e: setup ## Real MTAs, all services
 	@$(BIN)/python -m pytest tests/e2e

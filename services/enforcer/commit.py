@@ -15,7 +15,7 @@ from aiokafka.structs import RecordMetadata
 
 from services.enforcer.books import Outgoing
 from services.enforcer.setup import Setup, Step
-from shared.domain.errors import ConfigError, PatchgateError
+from shared.domain.errors import ConfigError, PatchgateError, TransientError
 from shared.messaging import topics as t
 
 
@@ -29,6 +29,7 @@ class Committer:
     def __init__(self, setup: Setup, producer: AIOKafkaProducer) -> None:
         self._setup = setup
         self._producer = producer
+        self._newest_heartbeat = -1  # its offset
 
     async def commit(self, records: Sequence[Outgoing]) -> None:
         """
@@ -37,6 +38,7 @@ class Committer:
         Raises:
             FencedError: another enforcer leads.
             ConfigError: this machine's clock and the broker's differ by too much.
+            TransientError: topic `decisions` is another one than before.
             KafkaError: the broker did not take them.
         """
         steps = self._setup.steps
@@ -84,6 +86,7 @@ class Committer:
         """What a wrong clock dates must not become law: the heartbeat's append time is the broker's clock."""
         if (record.topic, record.key) != (t.DECISIONS, t.KEY_HEARTBEAT):
             return
+        self._check_topic(appended)
         guard = timedelta(seconds=self._setup.settings.clock_guard_s)
         off = self._setup.clock.real_now() - datetime.fromtimestamp(appended.timestamp / 1000, UTC)
         if abs(off) > guard:
@@ -91,3 +94,11 @@ class Committer:
                 f"this machine's clock is {off.total_seconds():+.0f} s off the broker's, and {guard.total_seconds():.0f} s are allowed: "
                 "set both by NTP, then start the enforcer again"
             )
+
+    def _check_topic(self, appended: RecordMetadata) -> None:
+        """Offsets only grow. Where they do not, edges read an empty table, and only a start writes the whole of it."""
+        if appended.offset <= self._newest_heartbeat:
+            raise TransientError(
+                "topic decisions was made anew under this enforcer: it ends, and the next start writes the whole table"
+            )
+        self._newest_heartbeat = appended.offset

@@ -32,6 +32,8 @@ FETCH_BYTES = 8 << 20
 MAX_RECORDS_A_TURN = 10_000
 """A turn decides no more, however small they are: a second of work, where a transaction may last 30 s; the rest waits."""
 
+_CLOCK_SET_S = 1.0  # NTP slews by 0.5 ms a second; more than this was set, or the machine slept
+
 _READ_ORDER = (t.CONTROL, t.REQUESTS, t.SIGHTINGS)  # a freeze first, and people before machines
 _QUIET = (e.ServerSighted, e.AccusationDropped, e.Checkpoint)  # counted, not told one by one
 
@@ -71,6 +73,7 @@ class Turns:
         self._policy_digest = ""
         self._told: tuple[int, str, str, bool] | None = None
         self._next_heartbeat_s = 0.0
+        self._real_ahead_s = 0.0
 
     def assign(self) -> None:
         """Read the inputs, from the position on."""
@@ -92,11 +95,21 @@ class Turns:
         records = await self._poll()
         steps(Step.POLLED)
         at = self._setup.clock.now()
+        self._watch_clock()  # behind it: what is set in between did not date it
         written = self._inputs.decide(records, at=at)
         steps(Step.DECIDED)
         if records or written or time.monotonic() >= self._next_heartbeat_s:
             await self.commit(written, at)
             steps(Step.SHOWN)
+
+    def _watch_clock(self) -> None:
+        """A clock that was set since the last heartbeat must pass its guard before it dates anything: let one be due."""
+        if abs(self._ahead_s() - self._real_ahead_s) > _CLOCK_SET_S:
+            self._next_heartbeat_s = 0.0
+
+    def _ahead_s(self) -> float:
+        """Real time less the time that this machine counts by itself: the same as long as nobody sets the clock."""
+        return self._setup.clock.real_now().timestamp() - time.monotonic()
 
     async def _poll(self) -> list[ConsumerRecord]:
         wait_s = min(MAX_WAIT_S, max(0.0, self._next_heartbeat_s - time.monotonic()))
@@ -110,6 +123,7 @@ class Turns:
         self._tell(written)
         if records[-1].key == t.KEY_HEARTBEAT:
             law = self._inputs.fold.law
+            self._real_ahead_s = self._ahead_s()
             self._next_heartbeat_s = time.monotonic() + self._setup.settings.heartbeat_ms / 1000
             self._setup.progress.leading(law.seq, law.h)
 

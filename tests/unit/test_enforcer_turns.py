@@ -15,7 +15,7 @@ from services.enforcer.commit import Committer, FencedError
 from services.enforcer.inputs import Inputs
 from services.enforcer.setup import Setup, Step
 from services.enforcer.turns import Blindness, Turns
-from shared.domain.errors import ConfigError
+from shared.domain.errors import ConfigError, TransientError
 from shared.domain.fold import Fold
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
@@ -47,6 +47,7 @@ class _Clock:
 
 class _Appended(NamedTuple):
     timestamp: int
+    offset: int
 
 
 class _Producer:
@@ -56,6 +57,7 @@ class _Producer:
         self.committed: list[list[Outgoing]] = []
         self.aborted = 0
         self.fail: dict[str, KafkaError] = {}
+        self.offset = 0
         self._open: list[Outgoing] = []
 
     def transaction(self) -> "_Producer":
@@ -92,7 +94,8 @@ class _Producer:
         if topic in self.fail:
             future.set_exception(self.fail[topic])
         else:
-            future.set_result(_Appended(int(datetime.now(UTC).timestamp() * 1000)))
+            self.offset += 1
+            future.set_result(_Appended(int(datetime.now(UTC).timestamp() * 1000), self.offset))
 
 
 class _Batch:
@@ -282,6 +285,37 @@ async def test_a_clock_off_by_more_than_the_guard_commits_nothing(tmp_path: Path
     with pytest.raises(ConfigError, match="set both by NTP"):
         await bench.begin()
     assert bench.producer.committed == []
+
+
+async def test_a_clock_that_is_set_between_two_heartbeats_dates_nothing(bench: Bench) -> None:
+    """The next turn that writes anything brings a heartbeat, and so the guard, however far off the next one is."""
+    await bench.begin()
+    committed = len(bench.producer.committed)
+    bench.clock.off = timedelta(days=40)
+    with pytest.raises(ConfigError, match="set both by NTP"):
+        await bench.turns.turn()
+    assert len(bench.producer.committed) == committed
+
+
+async def test_a_clock_that_is_set_right_is_looked_at_once(bench: Bench) -> None:
+    """Within the guard it goes on, and its heartbeats come at their time again."""
+    await bench.begin()
+    committed = len(bench.producer.committed)
+    bench.clock.off = timedelta(seconds=100)
+    await bench.turns.turn()
+    await bench.turns.turn()
+    assert len(bench.producer.committed) == committed + 1
+
+
+async def test_decisions_made_anew_end_the_leader(tmp_path: Path) -> None:
+    """A heartbeat whose offset does not grow lies in another topic, which holds nothing else: only a start writes it whole."""
+    bench = Bench(tmp_path, heartbeat_ms=0)
+    await bench.begin()
+    committed = len(bench.producer.committed)
+    bench.producer.offset = 0
+    with pytest.raises(TransientError, match="decisions was made anew"):
+        await bench.turns.turn()
+    assert len(bench.producer.committed) == committed
 
 
 async def test_the_readiness_file_tells_who_leads_and_how_far(bench: Bench, tmp_path: Path) -> None:
