@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-RAW_LENGTH_MAX = 65_536
-"""Characters of a header value that are looked at; Postfix itself cuts at 60,000. At the bound the middle is cut out."""
+RAW_LENGTH_MAX = 8192
+"""Characters of a header value that are looked at; real ones have below 2,000. At the bound the middle is cut out."""
 
 LINE_LENGTH_MAX = 2000
 """Characters of a redacted line; real ones are below 600. At the bound the middle is cut out and `(cut)` stands there."""
 
-_RAW_KEPT = 32_000  # at each end
+_RAW_KEPT = 4000  # at each end
 _HEAD_KEPT = 600
 _CUT = "(cut)"  # ends with a bracket: what follows it cannot become a word of its own
 _REMOVED = " (-)"  # stands for a `for` clause; not longer than the shortest one, and no literal of any host
@@ -25,6 +25,7 @@ _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _PRINTABLE_LINE = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 _BEFORE_LOCAL_PART = frozenset(" <>(),;@")
+_LOCAL_PART = re.compile(r"(?<![^ <>(),;@])[^ <>(),;@]++(?=@)")
 _ESCAPED_OR_QUOTE = re.compile(
     r'\\.|"'
 )  # in a quoted string a backslash takes the next character along (RFC 5321, 4.1.2)
@@ -115,8 +116,10 @@ def comments_of(line: str) -> list[tuple[int, int]]:
 def _without_local_parts(line: str) -> str:
     if "@" not in line:
         return line
+    if '"' not in line:
+        return _LOCAL_PART.sub("", line)
     kept, end = [], 0
-    for start, at in _local_parts(line, _openings_of(line) if '"' in line else {}):
+    for start, at in _local_parts(line, _openings_of(line)):
         kept.append(line[end:start])
         end = at
     return "".join([*kept, line[end:]])
