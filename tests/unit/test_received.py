@@ -1,5 +1,6 @@
 """Lines of `Received`, read one by one and as own runs."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -184,16 +185,32 @@ def test_cut_makes_no_word() -> None:
     assert read_line(line).name == ""
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize(
-    "piece", ["a", " ", "(", "()", '"', "@", '"@', " by x", " for x", "\0", "\r\n ", "<", ";", "by a.example ("]
-)
-def test_megabyte_is_read_at_once(piece: str) -> None:
-    """A header of 1 MB is answered, whatever it is made of, and bounded on the way."""
-    line = piece * (1_000_000 // len(piece))
-    assert read_line(line).product is None
+MEGABYTE = 1_000_000
+MEGABYTE_S = 0.010
+"""CPU seconds for a header of 1 MB, the best of some tries: other work on the machine makes single ones slower."""
+
+HOSTILE = (
+    "a", " ", "(", "()", '"', "@", '"@', "a@", '"a"@', '"a@"', '"."', " by x", " for x", " for a@b", "\0", "\r\n ", "\u20ac", "<", '<"', ";",
+    "\\", '\\"', "by a.example (", ") by x ", "(Exim 4.92) ", " by x (a) (b) (c)", "from a (b (c) ", "with Microsoft SMTP Server id 1",
+    f" {exchange('8.1.240.6')}",
+)  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", HOSTILE)
+@pytest.mark.parametrize("front", ["", "from a", "from a by mx.example "])
+def test_megabyte_is_read_in_ten_milliseconds(front: str, piece: str) -> None:
+    """A header of 1 MB is answered at once, whatever it is made of, and bounded on the way."""
+    line = front + piece * (MEGABYTE // len(piece))
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        reading = read_line(line)
+        took.append(time.process_time() - began)
+    assert min(took) < MEGABYTE_S
     assert len(redact(line)) <= LINE_LENGTH_MAX
     assert len(unfold(line)) <= RAW_LENGTH_MAX
+    assert reading.judged == (piece == HOSTILE[-1])
 
 
 @pytest.mark.timeout(20)
