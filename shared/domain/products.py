@@ -76,14 +76,14 @@ def _form(product: str, pattern: str, reason: str = "") -> _Form:
 
 _V = r"(?P<build>\d{1,5}(?:\.\d{1,10}){0,5}[a-z]?\d{0,3})"  # numbers with dots, a letter behind the last at most
 
+_KERIO = r"(?P<build>\d{1,2}\.\d[\w.]{0,12}(?: patch \d{1,3})?(?: (?:beta|RC) ?\d{1,3})?)"
+
 # Behind `by HOST`, or behind the protocol; the whole comment.
 _COMMENTS = (
     _form("Postfix", r"Postfix(?:, from userid \d{1,10})?"),
-    _form(
-        "Exim", r"Exim (?P<build>\d\.\d{1,3}(?:\.\d{1,3})?(?:[-_][\w.-]{1,30})?)(?: #\d{1,5})?(?: \([\w .+-]{1,40}\))?"
-    ),
+    _form("Exim", r"Exim (?P<build>\d\.\d{1,3}[\w.+-]{0,40})(?: #\d{1,5})?(?: \([\w .+-]{1,40}\))?"),
     _form("Exim", r"Exim"),
-    _form("Sentrion", rf"Sentrion-MTA-{_V}/Sentrion-MTA-[\w.]{{1,20}}"),
+    _form("Sentrion", rf"Sentrion-MTA-{_V}/[\w.-]{{1,40}}"),
     _form("Sendmail Switch", rf"Switch-{_V}/Switch-[\w.]{{1,20}}"),
     _form(
         "Sendmail",
@@ -91,38 +91,36 @@ _COMMENTS = (
         r"(?P<build>[58]\.\d{1,3}(?:\.\d{1,8}){0,2}[a-z]?\d{0,2}(?:\.(?:Alpha|Beta|Gamma)\d{0,3})?)"
         r"(?:\+Sun| \(PHNE_\d{1,8}\)|\+|-[\w.]{1,20})?/[^()]{1,80}",
     ),
+    _form("Sendmail", r"SMI-(?P<build>8\.\d{1,2})/SMI-SVR4"),
+    _form("Sendmail", r"(?P<build>4\.\d)/SMI-4\.\d"),
     _form("Sendmail", r"V?\d[\d.]{0,8} Build \d{1,6} \(Berkeley (?P<build>8\.[\d.]{1,12})\)/[\d.]{1,12}"),
     _form(
         "HCL Domino",
-        r"(?:Lotus|IBM|HCL) Domino (?:Release|Version) (?P<build>\d{1,2}\.\d[\w.]{0,12}(?: HF\d{1,4})?)(?: \(Intl\))?",
+        r"(?:Lotus|IBM|HCL) Domino (?:Release|Version) (?P<build>\d{1,2}\.\d[\w.]{0,16}(?: (?:HF|FP|IF)\d{1,5}){0,2})"
+        r"(?: \|[\w ,]{1,30})?(?: \(\w{1,10}\))?",
     ),
     _form("Lotus SMTP MTA", rf"Lotus SMTP MTA v{_V}(?: \([\d. -]{{1,30}}\))?"),
-    _form("CommuniGate Pro", rf"CommuniGate (?:Pro|SPEC) SMTP {_V}(?: _\w{{1,20}}_)?"),
-    _form(
-        "Kerio Connect", r"Kerio Connect (?P<build>\d{1,2}\.\d[\d.]{0,10}(?: patch \d{1,3})?(?: (?:beta|RC) ?\d{1,3})?)"
-    ),
-    _form(
-        "Kerio MailServer",
-        r"Kerio MailServer (?P<build>\d{1,2}\.\d[\d.]{0,10}(?: patch \d{1,3})?(?: (?:beta|RC) ?\d{1,3})?)",
-    ),
-    _form("MDaemon", rf"MDaemon(?: PRO)? v{_V}"),
-    _form("MDaemon", rf"MDaemon(?:\.PRO)?\.v{_V}(?:\.[RTU])?"),
+    _form("CommuniGate Pro", r"CommuniGate (?:Pro|SPEC) \w{2,12} (?P<build>\d[\w.]{0,16})(?: _\w{1,20}_)?"),
+    _form("Kerio Connect", rf"Kerio Connect {_KERIO}"),
+    _form("Kerio MailServer", rf"Kerio MailServer {_KERIO}"),
+    _form("MDaemon", r"MDaemon(?:[. ]\w{2,10})?[. ]v(?P<build>\d{1,2}[\w.]{0,12}?)(?:\.[RTU])?"),
     _form("SecurityGateway", rf"SecurityGateway {_V}"),
-    _form("IceWarp", rf"IceWarp {_V}(?: x\d\d| RHEL\d?| UBUNTU\w{{0,8}}| DEB\w{{0,8}})?"),
+    _form("IceWarp", rf"IceWarp {_V}(?: [\w.]{{1,12}}){{0,3}}"),
     _form("Merak", rf"Merak {_V}"),
     _form("Oracle Beehive", rf"Oracle Beehive Gateway v{_V}"),
     _form(
         "Oracle Communications Messaging Server",
-        rf"Oracle Communications Messaging (?:Exchange )?Server {_V}(?: (?:32|64)bit)?(?: \(built [\w ]{{1,20}}\))?",
+        r"Oracle Communications Messaging (?:Exchange )?Server (?P<build>\d[\w.-]{0,24})(?:\([\d.]{1,20}\))?"
+        r"(?: (?:32|64)bit)?(?: \(built [\w ;]{1,30}\))?",
     ),
     _form(
         "Sun Java System Messaging Server",
-        r"Sun (?:Java\(tm\) System|ONE) Messaging (?:Server|Exchange) "
-        r"(?P<build>\d[\w.]{0,10}(?:-[\d.]{1,8}| (?:HotFix|Patch|Update) [\w.]{1,10})?)(?: (?:32|64)bit)?(?: \(built [\w ]{1,20}\))?",
+        r"Sun (?:Java(?:\(tm\))? System|ONE) Messaging (?:Server|Exchange) "
+        r"(?P<build>\d[\w.]{0,10}(?:-[\d.]{1,8}| (?:HotFix|Patch|Update) [\w.]{1,10})?)(?: (?:32|64)bit)?(?: \(built [\w ;]{1,30}\))?",
     ),
     _form(
         "iPlanet Messaging Server",
-        r"iPlanet Messaging Server (?P<build>\d\.\d{1,2}(?: (?:HotFix|Patch) [\d.]{1,8})?)(?: \(built [\w ]{1,20}\))?",
+        r"iPlanet Messaging Server (?P<build>\d\.\d{1,2}(?: (?:HotFix|Patch) [\d.]{1,8})?)(?: \(built [\w ;]{1,30}\))?",
     ),
     _form("Sun Internet Mail Server", r"Sun Internet Mail Server sims\.(?P<build>\d[\w.]{0,40})"),
     _form("InterMail", r"InterMail v[A-Z]{1,2}\.(?P<build>\d[\d.]{1,16})(?: [\d-]{1,40})?"),
@@ -135,6 +133,10 @@ _COMMENTS = (
     _form("IMail", rf"SMTPD(?:32)?-{_V}"),
     _form("Clearswift", rf"Clearswift SMTPRS {_V}"),
     _form(
+        "Microsoft Exchange 4.0",
+        r"Microsoft Exchange Internet Mail Connector Version (?P<build>4\.0\.\d{1,6}\.\d{1,6})",
+    ),
+    _form(
         "Microsoft Exchange 5.0", r"Microsoft Exchange Internet Mail Service Version (?P<build>5\.0\.\d{1,6}\.\d{1,6})"
     ),
     _form(
@@ -144,6 +146,9 @@ _COMMENTS = (
     _form("RZmta", rf"RZmta {_V}(?: [A-Z]{{2,10}}){{0,3}}"),
     _form("", r"fetchmail-[\d.]{1,10}[\w.-]{0,20}", MAIL_READER),
     _form("qmail", r"qmail(?:-ldap)?-(?P<build>\d\.\d{1,3})"),
+    _form("Post.Office", rf"Post\.Office MTA v{_V} release [\w() .-]{{1,30}} ID# [\w+-]{{1,40}}"),
+    _form("Mercury", rf"Mercury(?:/32)? v?{_V}"),
+    _form("ArGoSoft Mail Server", rf"ArGoSoft Mail Server[\w /.,-]{{0,60}} Version {_V}(?: \([\d.]{{1,16}}\))?"),
     _form("PMDF", r"PMDF V(?P<build>\d\.\d(?:-\w{1,4})?)(?: #\d{1,8})?"),
     _form("Netscape Messaging Server", rf"Netscape (?:Messaging|Mail) Server v?{_V}"),
     _form("NTMail", r"NTMail (?P<build>\d{1,2}\.\d\d?\.\d{1,4})(?:/[\w.]{1,30})?"),
@@ -167,8 +172,9 @@ _COMMENTS = (
     _form("Stalwart", r"Stalwart(?: SMTP)?"),
     _form("Coremail", r"Coremail"),
     _form("Symantec Messaging Gateway", r"Symantec Messaging Gateway"),
+    _form("Symantec Brightmail Gateway", r"Symantec Brightmail Gateway"),
     _form("Proxmox", r"Proxmox"),
-    _form("Barracuda", r"Spam Firewall|Barracuda [\w ]{1,40}"),
+    _form("Barracuda", r"Spam (?:& Virus )?Firewall|Barracuda [\w ]{1,40}"),
     _form("Mirapoint", r"Mirapoint(?: Messaging Server)?"),
     _form("Zmail", r"Zmail"),
     _form("Kopano", r"kopano-spooler"),
@@ -231,7 +237,7 @@ _TLS_WORD = re.compile(r" tls [\w.-]{1,60}(?= )", re.ASCII)
 _SLMAIL = re.compile(r"[^()]{0,120},SLmail V(?P<build>\d{1,2}\.\d{1,3})", re.ASCII)
 
 _PROOFPOINT_HOSTS = ("pps.filterd", "ppops.net", "pphosted.com")
-_PROOFPOINT_NUMBERS = re.compile(r"(8\.1[678]\.\d{1,2}\.\d{1,3})/\1", re.ASCII)
+_PROOFPOINT_NUMBERS = re.compile(r"8\.1[678]\.\d{1,2}\.\d{1,3}/8\.1[678]\.\d{1,2}\.\d{1,3}\)", re.ASCII)
 
 
 def product_of_line(line: str, by: ByClause | None) -> Named | None:
