@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-RAW_LENGTH_MAX = 8192
+RAW_LENGTH_MAX = 4096
 """Characters of a header value that are looked at; real ones have below 2,000. At the bound the middle is cut out."""
 
 LINE_LENGTH_MAX = 2000
 """Characters of a redacted line; real ones are below 600. At the bound the middle is cut out and `(cut)` stands there."""
 
-_RAW_KEPT = 4000  # at each end
+_RAW_KEPT = 2000  # at each end
 _HEAD_KEPT = 600
 _CUT = "(cut)"  # ends with a bracket: what follows it cannot become a word of its own
 _REMOVED = " (-)"  # stands for a `for` clause; not longer than the shortest one, and no literal of any host

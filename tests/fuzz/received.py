@@ -12,6 +12,7 @@ Besides, every so many inputs one is repeated to 1 MB, which must be read in tim
 Seeds are the project's own examples. A broken promise ends the run with the input in a file, which reproduces it.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -120,9 +121,10 @@ def write_seeds(folder: Path) -> None:
 def main() -> int:
     """Run until the options end it; what the fuzzer collects is kept nowhere."""
     if sys.argv[-1].startswith(_SEEDS):
-        atheris.Setup([sys.argv[0], "-max_len=4096", *sys.argv[1:-1], sys.argv[-1].removeprefix(_SEEDS)], one_input)
+        atheris.Setup([sys.argv[0], "-max_len=8192", *sys.argv[1:-1], sys.argv[-1].removeprefix(_SEEDS)], one_input)
         atheris.Fuzz()  # ends the process
-    # Hence a parent, which removes the folder.
+    # Hence a parent, which removes the folder, and ends the fuzzer when it is ended itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with TemporaryDirectory(prefix="patchgate-fuzz-") as folder:
         write_seeds(Path(folder))
         return subprocess.call([sys.executable, "-m", "tests.fuzz.received", *sys.argv[1:], f"{_SEEDS}{folder}"])
