@@ -75,6 +75,9 @@ def test_a_hole_that_the_version_ended_itself_is_not_open() -> None:
     """One that two rows end, as branches do, is ended by the first."""
     others = OtherProducts([row("1.0", other=("CVE-1",)), row("2.0", other=("CVE-1", "CVE-2"))])
     assert others.assess("Made Up", "1.0", on=ON).fixed_later == ("CVE-2",)
+    exploited = {"CVE-1": ON}
+    others = OtherProducts([row("1.0", exploited=exploited), row("2.0", exploited=exploited | {"CVE-2": ON})])
+    assert others.assess("Made Up", "1.0", on=ON).exploited_fixed_later == ("CVE-2",)
 
 
 @pytest.mark.parametrize("version", ["", "x" * 10_000, "9" * 10_000, "\x00"])

@@ -219,6 +219,7 @@ def test_product_named_elsewhere(line: str, product: str | None, build: str, rea
         "(authenticated user jo) (Exim 4.92)",
         "(envelope-from <jo@a.example> x) (Exim 4.92)",
         f"({'x' * 200} Exim 4.92)",
+        f"({' '.join(['madeup' * 5] * 7)} 1.2)",
         "(" * 7 + "x" + ")" * 7 + " (a)" * 7 + " (Exim 4.92)",
         "with Microsoft SMTPSVC(6.0.3790)",
         "with Microsoft SMTPSVC x",

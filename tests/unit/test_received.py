@@ -62,6 +62,7 @@ def test_there_are_examples() -> None:
         ("from nothing", "", "other-line"),
         ("FROM a.example BY B.example WITH SMTP", "b.example", "other-line"),
         ("from a by b with SMTP; x by c.example", "b", "other-line"),
+        ('from a"b (x) by real.example with SMTP for <jo"@c.example>; x', "real.example", "other-line"),
         (exchange("15.20.1.1", by="mail.notoutlook.com"), "mail.notoutlook.com", "forged-exchange-online"),
         (exchange("9.0.1.1"), "ex01.contoso.example", "no-such-product"),
         (exchange("14.16.1.1"), "ex01.contoso.example", "no-such-product"),
@@ -202,10 +203,10 @@ HOSTILE = (
 def test_megabyte_is_read_in_ten_milliseconds(front: str, piece: str) -> None:
     """A header of 1 MB is answered at once, whatever it is made of, and bounded on the way."""
     line = front + piece * (MEGABYTE // len(piece))
-    took = []
+    reading, took = read_line(line), []
     for _ in range(5):
         began = time.process_time()
-        reading = read_line(line)
+        read_line(line)
         took.append(time.process_time() - began)
     assert min(took) < MEGABYTE_S
     assert len(redact(line)) <= LINE_LENGTH_MAX
