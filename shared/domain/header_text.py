@@ -59,7 +59,12 @@ def redact(value: str) -> str:
 
     What stands before an `@` is removed everywhere, with its quotes; a `for` clause after the `by` host becomes `(-)`.
     """
-    line = _without_local_parts(unfold(value))
+    return redact_unfolded(unfold(value))
+
+
+def redact_unfolded(text: str) -> str:
+    """The same of a value that `unfold` has made one line of."""
+    line = _without_local_parts(text)
     if len(line) > LINE_LENGTH_MAX:
         line = line[:_HEAD_KEPT] + _CUT + line[_HEAD_KEPT + len(_CUT) - LINE_LENGTH_MAX :]
     return _without_for(line) if " for " in line.lower() else line

@@ -18,7 +18,7 @@ import msgspec
 from shared.domain.build import Build, parse_build
 from shared.domain.catalogue import BuildCatalogue, product_of
 from shared.domain.evidence import OwnRun, Reading
-from shared.domain.header_text import by_clause_of, by_host_of, redact, unfold
+from shared.domain.header_text import by_clause_of, by_host_of, redact, redact_unfolded, unfold
 from shared.domain.products import WINDOWS_SMTP, Named, product_of_line, windows_of
 from shared.domain.ranges import range_of
 
@@ -113,15 +113,17 @@ def read_own_run(lines: Sequence[str], catalogue: BuildCatalogue) -> OwnRun:
     """
     if not lines:
         return OwnRun(name="", lines=(), reading=None)
-    top = _read_judged(lines[0])
+    text = unfold(lines[0])
+    top = _read_judged(text)
     if not top.name:
         return OwnRun(name="", lines=(), reading=None)
-    own, reading = [unfold(lines[0])], reading_of(top, catalogue)
+    own, reading = [text], reading_of(top, catalogue)
     for value in lines[1:OWN_RUN_LINES_MAX]:
-        line = _read_judged(value)
+        text = unfold(value)
+        line = _read_judged(text)
         if line.name != top.name:
             break
-        own.append(unfold(value))
+        own.append(text)
         if reading is not None:
             reading = _raised(reading, reading_of(line, catalogue))
     return OwnRun(name=top.name, lines=tuple(own), reading=reading)
@@ -137,9 +139,9 @@ def reading_of(line: LineReading, catalogue: BuildCatalogue) -> Reading | None:
     return Reading(product=line.product, shown=line.shown, low=low, high=high, form=line.form, reason=reason)
 
 
-def _read_judged(value: str) -> LineReading:
-    """Read the host, and the product if it is judged: what `read_line` finds besides concerns no verdict."""
-    line = redact(value)
+def _read_judged(text: str) -> LineReading:
+    """Read host and judged product of an unfolded value: what `read_line` finds besides concerns no verdict."""
+    line = redact_unfolded(text)
     found = _exchange_line_in(line)
     return LineReading(name=by_host_of(line), reason=OTHER_LINE) if found is None else _of_exchange(found)
 
