@@ -19,7 +19,8 @@ from shared.domain.build import Build, parse_build
 from shared.domain.catalogue import BuildCatalogue, product_of
 from shared.domain.evidence import OwnRun, Reading
 from shared.domain.header_text import by_clause_of, by_host_of, redact, redact_unfolded, unfold
-from shared.domain.products import WINDOWS_SMTP, Named, product_of_line, windows_of
+from shared.domain.product_forms import WINDOWS_SMTP, windows_of
+from shared.domain.products import Named, product_of_line
 from shared.domain.ranges import range_of
 
 __all__ = ["EXCHANGE_ONLINE", "OWN_RUN_LINES_MAX", "LineReading", "read_line", "read_own_run", "reading_of", "redact"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain import products, ranges, received
+from shared.domain import product_forms as forms
+from shared.domain import ranges, received
 from shared.domain.build import Build, parse_build
 from shared.domain.catalogue import (
     EXPLOITED_IDS_MAX,
@@ -101,8 +102,8 @@ def test_every_reason_code_is_explained() -> None:
     codes |= {ranges.EXACT, ranges.NEWER_THAN_DATA, ranges.UNLISTED_BRANCH, received.NO_BUILD_SHOWN}
     codes |= {received.NOT_IN_CATALOGUE, received.OTHER_LINE}
     codes |= {"exchange-online", "forged-exchange-online", "no-such-product", "build-shown"}
-    codes |= {products.VERSION, products.NO_VERSION, products.NUMBER_IS_NO_VERSION, products.FILTER, products.UNLISTED}
-    codes |= {products.WINDOWS_BUILD, products.MAIL_READER}
+    codes |= {forms.VERSION, forms.NO_VERSION, forms.NUMBER_IS_NO_VERSION, forms.FILTER, forms.UNLISTED}
+    codes |= {forms.WINDOWS_BUILD, forms.MAIL_READER}
     assert {code for code in codes if f"`{code}`" not in page} == set()
 
 
