@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("services.cli.up", "Run broker and all services, until Ctrl-C."),
     "down": ("services.cli.up", "End what `patchgate up` runs."),
     "demo": ("services.cli.demo", "Watch the main job in two minutes."),
+    "look": ("services.cli.look.command", "Who sends to me, how old, how sure."),
     "explain": ("services.cli.explain", "Tell why a server is where it is."),
     "freeze": ("services.cli.freeze", "Slow and refuse nothing, age no case."),
     "unfreeze": ("services.cli.freeze", "Lift the freeze."),

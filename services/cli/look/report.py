@@ -1,0 +1,109 @@
+"""The whole report as one value, for JSON, CSV, screen and page."""
+
+import csv
+import io
+from datetime import date
+
+import msgspec
+
+from services.cli.look.fleet import Fleet, Server, fleet_of
+from services.cli.look.outlook import DayAhead, outlook_of
+from services.cli.look.scan import Scanned
+from services.cli.look.sources import Trouble
+from services.cli.look.tally import PEERS_MAX
+from shared.domain.catalogue import BuildCatalogue
+from shared.domain.policy import Policy
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What was read. peers_capped: there were more than could be told apart. own: the reader's own hosts.
+
+    products: product that the sender's newest line names, "" for none -> mails. troubles: the first of them.
+    """
+
+    mails: int
+    no_received: int
+    own_only: int
+    undated: int
+    cut: int
+    peers: int
+    peers_capped: bool
+    own: tuple[str, ...]
+    own_inferred: bool
+    products: dict[str, int]
+    troubles: tuple[Trouble, ...]
+    troubles_all: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """on: the day of the report, UTC. data_of: newest fact of the catalogue."""
+
+    on: date
+    data_of: date
+    policy_title: str
+    read: Read
+    fleet: Fleet
+    outlook: tuple[DayAhead, ...]
+
+
+def report_of(scanned: Scanned, policy: Policy, catalogue: BuildCatalogue, *, on: date) -> Report:
+    """The report on all that was scanned, as of the UTC day *on*."""
+    tally = scanned.tally
+    fleet = fleet_of(tally, policy, catalogue, on=on)
+    read = Read(
+        mails=tally.mails,
+        no_received=tally.no_received,
+        own_only=tally.own_only,
+        undated=tally.undated,
+        cut=tally.cut,
+        peers=len(tally.peers),
+        peers_capped=len(tally.peers) >= PEERS_MAX,
+        own=tuple(sorted(scanned.own.names)),
+        own_inferred=scanned.own.inferred,
+        products=dict(sorted(tally.products.items(), key=lambda one: (-one[1], one[0]))),
+        troubles=tuple(tally.troubles),
+        troubles_all=tally.troubles_all,
+    )
+    return Report(
+        on=on,
+        data_of=catalogue.newest_fact,
+        policy_title=policy.title,
+        read=read,
+        fleet=fleet,
+        outlook=outlook_of(fleet, policy),
+    )
+
+
+_COLUMNS = (
+    "server", "name", "peers", "tie", "product", "build_shown", "build_low", "build_high", "reason", "standing",
+    "months_behind", "security_updates_missing", "holes_open", "holes_exploited", "support_ended", "mails",
+    "mails_a_day", "first_seen", "last_seen", "case_would_open", "why_not", "contradictions", "hides",
+)  # fmt: skip
+
+
+def as_csv(report: Report) -> str:
+    """The servers as CSV with a header line, worst first."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(_COLUMNS)
+    for server in report.fleet.servers:
+        writer.writerow([_harmless(cell) for cell in _row(server)])
+    return out.getvalue()
+
+
+def _row(server: Server) -> tuple[object, ...]:
+    reading, known = server.reading, server.assessment
+    return (
+        server.server, server.name, " ".join(server.peers), server.tie, reading.product, reading.shown or "",
+        reading.low or "", reading.high or "", reading.reason, server.standing or "", server.months_behind,
+        known.missing_security, known.cves_open, known.cves_exploited, known.support_ended or "", server.mails,
+        server.mails_a_day, server.first_seen or "", server.last_seen or "", server.opens, server.opens_not_because,
+        " ".join(server.contradictions), "; ".join(server.hides),
+    )  # fmt: skip
+
+
+def _harmless(cell: object) -> str:
+    """As text; names come from strangers, and a spreadsheet would take some first characters for a formula."""
+    text = str(cell)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

@@ -1,0 +1,130 @@
+"""
+All pieces, on all cores, in two passes: first a sample that tells which hosts are the reader's own, then everything.
+
+Workers are processes; each gets a piece and gives a tally back, so memory is one tally a worker and one in all.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import cache
+from itertools import islice
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from services.cli.look.headers import received_of
+from services.cli.look.mailbox import blocks_of
+from services.cli.look.own_names import Chains, Own, infer, merged, note_chain
+from services.cli.look.sources import Piece, Trouble, pieces_of, reason_of
+from services.cli.look.tally import Tally, Teller, add, blocks_told
+from shared.domain.catalogue import BuildCatalogue, load_catalogue
+
+SAMPLE_PIECES = 64
+SAMPLE_MAILS = 500
+"""Mails of each sampled piece; pieces are sampled evenly over all."""
+
+AHEAD = 4  # pieces that wait for each worker: enough to keep it busy, few enough to end soon
+
+
+class Scanned(NamedTuple):
+    """All that was seen. bytes_read: as the files are on disk."""
+
+    tally: Tally
+    own: Own
+    pieces: int
+    bytes_read: int
+
+
+Progress = Callable[[int, int, int], None]
+"""Told after each piece: bytes done, bytes in all, mails so far."""
+
+
+def scan(paths: Sequence[str], *, own: frozenset[str], jobs: int | None, progress: Progress) -> Scanned:
+    """
+    Read everything that *paths* hold.
+
+    own: hosts that are the reader's own; where it is empty they are inferred. jobs: worker processes, None for one a core.
+    """
+    pieces, tally = _sorted_out(pieces_of(paths))
+    workers = min(jobs or os.cpu_count() or 1, max(1, len(pieces)))
+    total = sum(piece.size for piece in pieces)
+    if workers == 1:
+        owned = Own(own, inferred=False) if own else infer(merged(map(chains_of, _sample(pieces))))
+        return _gather(tally, owned, pieces, total, ((piece, tally_of(piece, owned)) for piece in pieces), progress)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        owned = Own(own, inferred=False) if own else infer(merged(pool.map(chains_of, _sample(pieces))))
+        told = _in_parallel(pool, pieces, owned, ahead=AHEAD * workers)
+        return _gather(tally, owned, pieces, total, told, progress)
+
+
+def _sorted_out(found: Iterable[Piece | Trouble]) -> tuple[list[Piece], Tally]:
+    pieces: list[Piece] = []
+    troubles = Tally()
+    for one in found:
+        if isinstance(one, Piece):
+            pieces.append(one)
+        else:
+            troubles.troubles_all += 1
+            troubles.troubles.append(one)
+    return pieces, troubles
+
+
+def _sample(pieces: Sequence[Piece]) -> Sequence[Piece]:
+    step = max(1, len(pieces) // SAMPLE_PIECES)
+    return [piece for piece in pieces[::step] if piece.kind in ("mbox", "mail")]
+
+
+def _in_parallel(
+    pool: ProcessPoolExecutor, pieces: Sequence[Piece], own: Own, *, ahead: int
+) -> Iterator[tuple[Piece, Tally]]:
+    rest = iter(pieces)
+    running: dict[Future[Tally], Piece] = {pool.submit(tally_of, piece, own): piece for piece in islice(rest, ahead)}
+    while running:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield running.pop(future), future.result()
+            for piece in islice(rest, 1):
+                running[pool.submit(tally_of, piece, own)] = piece
+
+
+def _gather(
+    troubles: Tally,
+    own: Own,
+    pieces: Sequence[Piece],
+    total: int,
+    told: Iterable[tuple[Piece, Tally]],
+    progress: Progress,
+) -> Scanned:
+    whole, done = troubles, 0
+    for piece, tally in told:
+        add(whole, tally)
+        done += piece.size
+        progress(done, total, whole.mails)
+    return Scanned(whole, own, len(pieces), done)
+
+
+@cache
+def _catalogue() -> BuildCatalogue:
+    return load_catalogue()
+
+
+def chains_of(piece: Piece) -> Chains:
+    """How the top lines of a sample of *piece* follow each other; what cannot be read is told by the second pass."""
+    chains = Chains()
+    try:
+        for block in islice(blocks_of(piece), SAMPLE_MAILS):
+            if not isinstance(block, Trouble):
+                note_chain(chains, received_of(block.headers))
+    except (OSError, EOFError, ValueError):
+        return chains
+    return chains
+
+
+def tally_of(piece: Piece, own: Own) -> Tally:
+    """The tally of one piece. A piece that breaks off is told, and counts as far as it went."""
+    teller = Teller(own, _catalogue())
+    try:
+        blocks_told(blocks_of(piece), teller)
+    except (OSError, EOFError, ValueError) as error:
+        teller.trouble(Trouble(piece.paths[0], f"breaks off: {reason_of(error)}"))
+    return teller.tally

@@ -1,0 +1,198 @@
+"""
+What the paths hold: files told apart by their first bytes, never by their names, and cut into pieces for all cores.
+
+A large plain mbox is cut at message starts. What cannot be opened or read is a `Trouble`: told with its place, counted, and the
+rest goes on.
+"""
+
+import gzip
+import io
+import lzma
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
+
+import zstandard
+
+PIECE_BYTES = 32_000_000
+"""A piece of a large mbox or log: a second or less of work, so that progress is seen and all cores have some."""
+
+BATCH_FILES = 500
+"""Single mails in one piece: a Maildir of a million must not be a million tasks."""
+
+SNIFF_BYTES = 4096
+
+Kind = Literal["mbox", "mail", "log", "rspamd", "stdin"]
+
+_MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+_HEADER_LINE = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
+_LOG_LINE = re.compile(
+    rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) \S+ \S*postfix\S*\[\d+\]:"
+)
+
+
+class Trouble(NamedTuple):
+    """What could not be read. place: file, with the byte or line where it is known; why: one plain sentence."""
+
+    place: str
+    why: str
+
+
+class Piece(NamedTuple):
+    """
+    A part of the work. paths: one file, or many small ones. start, end: bytes of the plain file; end 0 is all of it.
+
+    size: bytes on disk that progress counts for it.
+    """
+
+    kind: Kind
+    paths: tuple[str, ...]
+    start: int
+    end: int
+    size: int
+
+
+def pieces_of(paths: Sequence[str]) -> Iterator[Piece | Trouble]:
+    """The work that *paths* are, files in the order of their names. `-` is the standard input."""
+    for path in paths:
+        if path == "-":
+            yield Piece("stdin", ("-",), 0, 0, 0)
+        else:
+            yield from _pieces_of_path(Path(path))
+
+
+def _pieces_of_path(top: Path) -> Iterator[Piece | Trouble]:
+    mails: list[tuple[str, int]] = []
+    for found in _files_below(top):
+        if isinstance(found, Trouble):
+            yield found
+            continue
+        path, size = found
+        try:
+            with open_plain(path) as stream:
+                first = stream.read(SNIFF_BYTES)
+        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+            yield Trouble(path, f"cannot be read: {reason_of(error)}")
+            continue
+        kind = kind_of(first)
+        if kind is None:
+            yield Trouble(path, "is no mail, mailbox or log that is known here" if first else "is empty")
+        elif kind == "mail":
+            mails.append((path, size))
+            if len(mails) == BATCH_FILES:
+                yield _batch(mails)
+                mails = []
+        else:
+            yield from _pieces_of_file(kind, path, size)
+    if mails:
+        yield _batch(mails)
+
+
+def _batch(mails: list[tuple[str, int]]) -> Piece:
+    return Piece("mail", tuple(path for path, _ in mails), 0, 0, sum(size for _, size in mails))
+
+
+def _pieces_of_file(kind: Kind, path: str, size: int) -> Iterator[Piece]:
+    if kind == "rspamd" or size <= PIECE_BYTES or compression_of(path):
+        yield Piece(kind, (path,), 0, 0, size)
+        return
+    for start in range(0, size, PIECE_BYTES):
+        end = min(size, start + PIECE_BYTES)
+        yield Piece(kind, (path,), start, end, end - start)
+
+
+def _files_below(top: Path) -> Iterator[tuple[str, int] | Trouble]:
+    """Regular files with their sizes; links to directories are not followed, so no circle has us."""
+    try:
+        info = top.stat()
+    except OSError as error:
+        yield Trouble(str(top), f"cannot be read: {reason_of(error)}")
+        return
+    if not stat.S_ISDIR(info.st_mode):
+        if stat.S_ISREG(info.st_mode):
+            yield str(top), info.st_size
+        else:
+            yield Trouble(str(top), "is no regular file and no directory")
+        return
+    troubles: list[Trouble] = []
+
+    def note(error: OSError) -> None:
+        troubles.append(Trouble(str(error.filename), f"cannot be read: {reason_of(error)}"))
+
+    for directory, inner, names in os.walk(top, onerror=note):
+        inner.sort()
+        if Path(directory).name == "tmp" and (Path(directory).parent / "cur").is_dir():
+            continue  # of a Maildir: mails that are not wholly there
+        for name in sorted(names):
+            yield from _file_in(Path(directory) / name)
+        yield from troubles
+        troubles.clear()
+    yield from troubles
+
+
+def _file_in(path: Path) -> Iterator[tuple[str, int] | Trouble]:
+    try:
+        info = path.stat()
+    except OSError as error:
+        yield Trouble(str(path), f"cannot be read: {reason_of(error)}")
+        return
+    if stat.S_ISREG(info.st_mode) and info.st_size and not _is_index(path.name):
+        yield str(path), info.st_size
+
+
+def _is_index(name: str) -> bool:
+    """Files that mail programs keep beside mails: Dovecot's indexes, Courier's and Cyrus's lists."""
+    return name.startswith(
+        ("dovecot", ".dovecot", "maildirsize", "maildirfolder", "courierimap", "cyrus.", "subscriptions")
+    )
+
+
+def kind_of(first: bytes) -> Kind | None:
+    """What a file with these first bytes is; None where it is nothing that is known here."""
+    text = first.lstrip(b"\xef\xbb\xbf\r\n")
+    if not text or b"\x00" in first:
+        return None
+    if text.startswith((b"From ", b">From ")):
+        return "mbox"
+    if text[:1] in b"[{" and (b"message-id" in text or b"symbols" in text or b"rows" in text):
+        return "rspamd"
+    if _LOG_LINE.match(text):
+        return "log"
+    return "mail" if _HEADER_LINE.match(text) else None
+
+
+def compression_of(path: str) -> str:
+    """`gz`, `xz`, `zst`, or "" for a plain file."""
+    with open(path, "rb") as stream:  # noqa: PTH123  (thousands of paths as text: no object for each)
+        first = stream.read(6)
+    return next((name for magic, name in _MAGIC.items() if first.startswith(magic)), "")
+
+
+def open_plain(path: str) -> BinaryIO:
+    """
+    The file's bytes, unpacked if it is packed.
+
+    Raises:
+        OSError: it cannot be opened. What is broken inside shows while reading.
+    """
+    packed = compression_of(path)
+    if packed == "gz":
+        return io.BufferedReader(gzip.open(path))
+    if packed == "xz":
+        return io.BufferedReader(lzma.open(path))
+    stream = open(path, "rb")  # noqa: PTH123, SIM115  (as above; the caller closes it)
+    if packed == "zst":
+        return io.BufferedReader(
+            zstandard.ZstdDecompressor().stream_reader(stream, closefd=True, read_across_frames=True)
+        )
+    return stream
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason in plain words, without the path that stands beside it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,287 @@
+"""
+Stored mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up.
+
+The reader is asked once for lines that differ only in date, queue id and recipient: the answer hangs on none of them.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+import msgspec
+
+from services.cli.look.headers import received_of, seconds_of
+from services.cli.look.mailbox import Block
+from services.cli.look.own_line import Handover, by_of, handover_of
+from services.cli.look.own_names import Own
+from services.cli.look.sources import Trouble
+from shared.domain.catalogue import BuildCatalogue
+from shared.domain.evidence import OwnRun
+from shared.domain.received import read_line, read_own_run
+
+SENDERS_MAX = 50_000
+"""Different senders in one tally. At the bound a new one is counted in `beyond` only, unless it shows a product that is judged."""
+
+DAYS_MAX = 400_000
+"""Entries (sender, day) in one tally; at the bound a mail counts for its sender without its day."""
+
+PEERS_MAX = 500_000
+"""Different peers that are told apart; at the bound the report says "at least"."""
+
+HOURS_KEPT = 24
+"""Distinct hours that are kept of a sender: no policy asks for more before a case opens."""
+
+TROUBLES_MAX = 1_000
+"""Troubles that are kept with their place; all are counted."""
+
+_RUNS_KEPT = 65_536
+
+# What differs from mail to mail and says nothing: the queue id (no build: letters, no dots) and the recipient.
+_QUEUE_ID = re.compile(rb" id [A-Za-z0-9]{5,40}(?=[ ;\r\n])")
+_RECIPIENT = re.compile(rb"\s+for <[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,255}>(?=\s*;)")
+_DATE = re.compile(
+    rb";\s*[A-Z][a-z]{2}, {1,2}\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]{1,5}\))?\s*\Z"
+)
+_ANY_DATE = b"; Mon, 1 Jan 2001 00:00:00 +0000"
+
+
+class Sender(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Who handed mails over, and what they showed. peer "": the own line names no address in a known form."""
+
+    peer: str
+    helo: str
+    client_name: str
+    resolve: str
+    run: OwnRun
+
+
+class Count(msgspec.Struct, array_like=True):
+    """
+    Mails of one sender.
+
+    first, last: seconds since 1970 UTC, 0 where no date could be read. days: day since 1970 -> mails. hours: distinct
+    hours since 1970, HOURS_KEPT at most. hidden: product that a server behind this one shows -> mails.
+    """
+
+    mails: int = 0
+    first: int = 0
+    last: int = 0
+    days: dict[int, int] = msgspec.field(default_factory=dict)
+    hours: list[int] = msgspec.field(default_factory=list)
+    hidden: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """
+    What some pieces hold.
+
+    no_received: mails without any such line, as drafts and sent ones. own_only: mails that never left the own servers.
+    products: product of the sender's top line, "" where it names none -> mails.
+    """
+
+    mails: int = 0
+    no_received: int = 0
+    own_only: int = 0
+    cut: int = 0
+    beyond: int = 0
+    undated: int = 0
+    senders: dict[Sender, Count] = msgspec.field(default_factory=dict)
+    products: dict[str, int] = msgspec.field(default_factory=dict)
+    peers: set[int] = msgspec.field(default_factory=set)
+    day_entries: int = 0
+    troubles: list[Trouble] = msgspec.field(default_factory=list)
+    troubles_all: int = 0
+
+
+class Teller:
+    """Counts the mails of one piece."""
+
+    def __init__(self, own: Own, catalogue: BuildCatalogue) -> None:
+        self.tally = Tally()
+        self._own = own
+        self._name_of = lru_cache(_RUNS_KEPT)(_name_of)
+        self._run_of = lru_cache(_RUNS_KEPT)(lambda lines: _run_of(lines, catalogue))
+        self._product_of = lru_cache(_RUNS_KEPT)(_product_of)
+
+    def trouble(self, trouble: Trouble) -> None:
+        """Note what could not be read."""
+        self.tally.troubles_all += 1
+        if len(self.tally.troubles) < TROUBLES_MAX:
+            self.tally.troubles.append(trouble)
+
+    def block(self, block: Block) -> None:
+        """Count one mail by its header block."""
+        self.mail(received_of(block.headers))
+        self.tally.cut += block.cut
+
+    def mail(self, received: Sequence[bytes]) -> None:
+        """Count one stored mail by its `Received` values, top first; the top one is the receiver's."""
+        self.tally.mails += 1
+        if not received:
+            self.tally.no_received += 1
+            return
+        last_own, handover = self.border(received)
+        if last_own + 1 >= len(received) and (handover is None or handover.private):
+            self.tally.own_only += 1
+            return
+        self.handed_over(handover, received[last_own + 1 :], seconds_of(received[last_own]))
+
+    def border(self, received: Sequence[bytes]) -> tuple[int, Handover | None]:
+        """The index of the last own line, and who handed over to it."""
+        index = 0
+        while True:
+            handover = handover_of(received[index])
+            inside = handover is None or handover.private
+            if index + 1 >= len(received):
+                return index, handover
+            below = by_of(received[index + 1])
+            if below not in self._own.names and not (handover is not None and inside):
+                return index, handover
+            index += 1
+
+    def handed_over(self, handover: Handover | None, lines: Sequence[bytes], seconds: int | None) -> None:
+        """Count one mail by the sender's lines, top first, as they stood when it came."""
+        tally = self.tally
+        run, deeper = self._own_run(lines)
+        sender = (
+            Sender(handover.peer, handover.helo, handover.client_name, handover.resolve, run)
+            if handover
+            else Sender("", "", "", "unknown", run)
+        )
+        product = self._product_of(_normal(lines[0])) if lines else ""
+        tally.products[product] = tally.products.get(product, 0) + 1
+        if handover and len(tally.peers) < PEERS_MAX:
+            tally.peers.add(_mark_of(handover.peer))
+        count = self._count_of(sender)
+        if count is not None:
+            self._note(count, seconds)
+            self._note_hidden(count, deeper)
+
+    def _own_run(self, lines: Sequence[bytes]) -> tuple[OwnRun, Sequence[bytes]]:
+        own: list[bytes] = []
+        name = ""
+        for value in lines:
+            normal = _normal(value)
+            writer = self._name_of(normal)
+            if own and writer != name:
+                break
+            name = writer
+            own.append(normal)
+            if not name:
+                break
+        return self._run_of(tuple(own)), lines[len(own) :]
+
+    def _count_of(self, sender: Sender) -> Count | None:
+        senders = self.tally.senders
+        count = senders.get(sender)
+        if count is None:
+            if len(senders) >= SENDERS_MAX and sender.run.reading is None:
+                self.tally.beyond += 1
+                return None
+            count = senders[sender] = Count()
+        return count
+
+    def _note(self, count: Count, seconds: int | None) -> None:
+        count.mails += 1
+        if seconds is None:
+            self.tally.undated += 1
+            return
+        if count.first == 0 or seconds < count.first:
+            count.first = seconds
+        count.last = max(count.last, seconds)
+        _note_hour(count, seconds // 3_600)
+        day = seconds // 86_400
+        if day in count.days:
+            count.days[day] += 1
+        elif self.tally.day_entries < DAYS_MAX:
+            count.days[day] = 1
+            self.tally.day_entries += 1
+
+    def _note_hidden(self, count: Count, deeper: Sequence[bytes]) -> None:
+        """Products of servers behind this one, as hints: those lines came as content of the mail."""
+        for value in deeper[:_HIDDEN_LINES]:
+            product = self._product_of(_normal(value))
+            if product and (product in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS):
+                count.hidden[product] = count.hidden.get(product, 0) + 1
+                return
+
+
+_HIDDEN_LINES = 4
+_HIDDEN_PRODUCTS = 8
+
+
+def add(whole: Tally, one: Tally) -> None:
+    """Add *one* to *whole*, within the same bounds."""
+    for name in ("mails", "no_received", "own_only", "cut", "beyond", "undated", "troubles_all"):
+        setattr(whole, name, getattr(whole, name) + getattr(one, name))
+    whole.troubles += one.troubles[: TROUBLES_MAX - len(whole.troubles)]
+    for product, mails in one.products.items():
+        whole.products[product] = whole.products.get(product, 0) + mails
+    whole.peers |= one.peers
+    for sender, count in one.senders.items():
+        _add(whole, sender, count)
+
+
+def _add(whole: Tally, sender: Sender, count: Count) -> None:
+    into = whole.senders.get(sender)
+    if into is None:
+        if len(whole.senders) >= SENDERS_MAX and sender.run.reading is None:
+            whole.beyond += count.mails
+            return
+        into = whole.senders[sender] = Count()
+    into.mails += count.mails
+    into.last = max(into.last, count.last)
+    into.first = min(into.first or count.first, count.first or into.first)
+    for day, mails in count.days.items():
+        if day in into.days:
+            into.days[day] += mails
+        elif whole.day_entries < DAYS_MAX:
+            into.days[day] = mails
+            whole.day_entries += 1
+    for hour in count.hours:
+        _note_hour(into, hour)
+    for product, mails in count.hidden.items():
+        if product in into.hidden or len(into.hidden) < _HIDDEN_PRODUCTS:
+            into.hidden[product] = into.hidden.get(product, 0) + mails
+
+
+@lru_cache(_RUNS_KEPT)
+def _mark_of(peer: str) -> int:
+    """64 bits that stand for a peer, the same in every process."""
+    return int.from_bytes(blake2b(peer.encode(), digest_size=8).digest(), "big")
+
+
+def _note_hour(count: Count, hour: int) -> None:
+    if len(count.hours) < HOURS_KEPT and hour not in count.hours:
+        count.hours.append(hour)
+
+
+def _normal(value: bytes) -> bytes:
+    """The value with any date, queue id and plain recipient made equal; other text stays, byte for byte."""
+    value = _QUEUE_ID.sub(b" id X", value)
+    if b"for <" in value:
+        value = _RECIPIENT.sub(b"", value)
+    return _DATE.sub(_ANY_DATE, value)
+
+
+def _name_of(normal: bytes) -> str:
+    return read_line(normal.decode("latin-1")).name
+
+
+def _product_of(normal: bytes) -> str:
+    return read_line(normal.decode("latin-1")).product or ""
+
+
+def _run_of(lines: tuple[bytes, ...], catalogue: BuildCatalogue) -> OwnRun:
+    run = read_own_run([line.decode("latin-1") for line in lines], catalogue)
+    return msgspec.structs.replace(run, lines=run.lines[:1])
+
+
+def blocks_told(found: Iterator[Block | Trouble], teller: Teller) -> None:
+    """Count all of *found*."""
+    for one in found:
+        if isinstance(one, Trouble):
+            teller.trouble(one)
+        else:
+            teller.block(one)

@@ -1,0 +1,31 @@
+"""How the report calls things, in English; for the screen. The page has its own words in each language."""
+
+from services.cli.look.fleet import Server
+
+TIES = {
+    "connector": "connector",
+    "verified": "sure: DNS confirms the name",
+    "helo": "likely: HELO says the same name",
+    "domain": "weak: the same domain only",
+    "untied": "no: anybody could write these lines",
+}
+
+CONTRADICTIONS = {
+    "two-readings-at-once": "shows two builds that exclude each other at the same time: two servers behind one name, or made up",
+    "build-went-back": "a later mail shows an older build: a second server, a restore, or made up",
+    "same-name-elsewhere": "another peer is tied to this name: these lines are likely made up, or came through a relay",
+}
+
+CANNOT_SHOW = (
+    "A header shows what a server says of itself, and anybody can write one; only a tied name is held to be true.",
+    "A gateway or provider in front hides the server behind it; what stands deeper in the headers is a hint at most.",
+    "SMTP lines of Exchange lag behind the installed build at times: then a range is given, and only its whole counts.",
+    "Exim and Sendmail are shown and never judged: distributions mend them without changing the number.",
+)
+
+
+def standing_of(server: Server) -> str:
+    """Where the server stands, in one or two words."""
+    if server.standing == "below":
+        return "out of date" if server.reading.shown else "no longer supported"
+    return {"unknown": "not sure", "at or above": "up to date", None: "not judged"}[server.standing]
