@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from services.cli.common import AsJson, CommandError, is_terminal, read_text
+from services.cli.common import AsJson, CommandError, fail, is_terminal, read_text
 from services.cli.look.report import Report, as_csv, report_of
 from services.cli.look.scan import Scanned, scan
 from services.cli.look.screen import show
@@ -109,7 +109,7 @@ def _scanned(paths: list[str], own: frozenset[str], jobs: int | None) -> Scanned
 
 def _nothing(scanned: Scanned) -> str:
     first = scanned.tally.troubles[:1]
-    why = f": {first[0].place} {first[0].why}" if first else ": the paths hold no mail"
+    why = f": {first[0].place}: {first[0].why}" if first else ": the paths hold no mail"
     more = f" (and {scanned.tally.troubles_all - 1} more)" if scanned.tally.troubles_all > 1 else ""
     return f"there is nothing to report{why}{more}"
 
@@ -119,5 +119,7 @@ def _print(report: Report, *, as_json: bool, csv: bool, everything: bool) -> Non
         typer.echo(msgspec.json.encode(report, enc_hook=str))
     elif csv:
         typer.echo(as_csv(report), nl=False)
+        for trouble in report.read.troubles:
+            fail(f"{trouble.place}: {trouble.why}")
     else:
         show(report, Console(), everything=everything)

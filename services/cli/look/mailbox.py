@@ -21,6 +21,7 @@ READ_BYTES = 4_000_000  # of a packed or piped mailbox at a time
 FROM_LINE = re.compile(rb"From [^\r\n]{0,500}?\d\d:\d\d(?::\d\d)?[^\r\n]{0,40}\r?\n(?=[!-9;-~]{1,76}[ \t]*:|>From )")
 _BLOCK_END = re.compile(rb"\r?\n\r?\n|\r\r")
 
+_FROM_BYTES_MAX = 1_000  # of a `From ` line; FROM_LINE takes less
 _OVERLAP = 3  # bytes before a start that tell whether the line before it is empty
 
 Buffer = bytes | mmap.mmap
@@ -106,17 +107,14 @@ def block_at(buffer: Buffer, head: int, place: str) -> tuple[Block, int]:
 
 def stream_blocks(stream: BinaryIO, path: str) -> Iterator[Block | Trouble]:
     """The header blocks of an mbox that can only be read from front to back; memory is bounded by READ_BYTES and a header."""
-    held, base = stream.read(READ_BYTES), 0
-    more = True
-    while held:
-        if more:
-            added = stream.read(READ_BYTES)
-            more = bool(added)
-            held += added
-        # Starts in the last megabyte wait for what follows them.
-        ready = len(held) if not more else max(1, len(held) - HEADER_BYTES_MAX - 1000)
-        yield from _blocks_in(held, path, _OVERLAP if base else 0, ready, base=base)
-        if not more:
-            return
-        base += ready - _OVERLAP
-        held = held[ready - _OVERLAP :]
+    held, base, more = b"", 0, True
+    while more:
+        added = stream.read(READ_BYTES)
+        more = bool(added)
+        held += added
+        # A start whose header may go on behind what is here waits for the rest.
+        ready = len(held) - HEADER_BYTES_MAX - _FROM_BYTES_MAX if more else len(held)
+        if ready > _OVERLAP:
+            yield from _blocks_in(held, path, _OVERLAP if base else 0, ready, base=base)
+            base += ready - _OVERLAP
+            held = held[ready - _OVERLAP :]

@@ -24,21 +24,21 @@ _FORMS = tuple(
         + _BLANK
         + rb"(?P<helo>\S{1,255})"
         + _BLANK
-        + rb"\((?:(?:IDENT:)?[^\s()@]{0,64}@)?(?P<name>[^\s()\[\]<>@\"]{1,255})?"
-        rb"[ \t\r\n]*\[(?:IPv6:)?(?P<ip>[0-9A-Fa-f:.]{3,45})\](?P<forged> \(may be forged\))?\)",
+        + rb"\((?:(?:IDENT:)?[^\s()@]{0,64}@)?(?P<name>[^\s()\[\]<>@\"]{1,255})"
+        rb"[ \t\r\n]+\[(?:IPv6:)?(?P<ip>[0-9A-Fa-f:.]{3,45})\](?P<forged> \(may be forged\))?\)",
         # Exim: from NAME ([IP] helo=HELO), from [IP] (helo=HELO), with ports and idents between
         rb"from"
         + _BLANK
         + rb"(?P<name>[^\s()\[\]<>@\"]{1,255})"
         + _BLANK
         + rb"\(\[(?P<ip>[0-9A-Fa-f:.]{3,45})\](?::\d{1,5})?"
-        rb"(?: port=\d{1,5})?(?: helo=(?P<helo>[^\s()]{1,255}))?(?: ident=[^\s()]{1,64})?\)",
+        rb"(?: port=\d{1,5})?(?: helo=(?P<helo>[^\s()]{1,255}))?(?: ident=[^\s()]{1,64})?\)(?=[^;]{1,400}\(Exim)",
         rb"from"
         + _BLANK
         + rb"\[(?P<ip>[0-9A-Fa-f:.]{3,45})\](?::\d{1,5})?(?:"
         + _BLANK
         + rb"\((?:port=\d{1,5} ?)?(?:helo=(?P<helo>[^\s()]{1,255}))?(?: ?ident=[^\s()]{1,64})?\))?",
-        # Exchange: from HELO (IP)
+        # Exchange: from HELO (IP), from HELO ([IP])
         rb"from"
         + _BLANK
         + rb"(?P<helo>[^\s()]{1,255})"
@@ -55,6 +55,8 @@ _FORMS = tuple(
     )
 )
 _BY = re.compile(rb"[ \t\r\n]+by[ \t\r\n]+([^\s();]{1,255})")
+# Servers whose NAME is one that DNS confirmed both ways; of others it is not known what they looked up.
+_CONFIRMS = re.compile(rb"[ \t\r\n]\((?:Postfix|Exim|8\.\d{1,2}\.)")
 
 
 # Not `is_private`: that takes in the addresses of documentation, under which examples and made-up mails come.
@@ -72,6 +74,9 @@ _OWN_NETWORKS = tuple(
         "fe80::/10",
     )
 )
+
+
+_WORDS_BYTES = 300  # of a line behind its `by` host, in which the product stands
 
 
 class Handover(NamedTuple):
@@ -100,7 +105,9 @@ def handover_of(value: bytes) -> Handover | None:
         if address is None:
             return None
         name = (parts.get("name") or b"").rstrip(b".")
-        return _handover(by[1], address, parts.get("helo") or b"", name, forged=parts.get("forged") is not None)
+        confirmed = _CONFIRMS.search(text, by.end(), by.end() + _WORDS_BYTES) is not None
+        resolve: ClientResolve = "forged" if parts.get("forged") else "ok" if confirmed else "unknown"
+        return _handover(by[1], address, parts.get("helo") or b"", name, resolve)
     return None
 
 
@@ -110,11 +117,12 @@ def by_of(value: bytes) -> str:
     return _text(found[1]) if found else ""
 
 
-def _handover(by: bytes, address: tuple[str, bool], helo: bytes, name: bytes, *, forged: bool) -> Handover:
+def _handover(by: bytes, address: tuple[str, bool], helo: bytes, name: bytes, resolve: ClientResolve) -> Handover:
     known = name and name.lower() != b"unknown"
-    resolve: ClientResolve = "forged" if forged else "ok" if known else "failed"
     said = helo or name  # Exim leaves HELO out where it is the verified name
-    return Handover(_text(by), *address, _text(said).strip("[]"), _text(name) if known else "", resolve)
+    return Handover(
+        _text(by), *address, _text(said).strip("[]"), _text(name) if known else "", resolve if known else "failed"
+    )
 
 
 @lru_cache(65_536)

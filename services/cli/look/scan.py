@@ -13,10 +13,12 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 from services.cli.look.headers import received_of
-from services.cli.look.mailbox import blocks_of
+from services.cli.look.jsonl import Headers
+from services.cli.look.jsonl import mails_of as exported_of
+from services.cli.look.mailbox import Block, blocks_of
 from services.cli.look.own_names import Chains, Own, infer, merged, note_chain
 from services.cli.look.sources import Piece, Trouble, pieces_of, reason_of
-from services.cli.look.tally import Tally, Teller, add, blocks_told
+from services.cli.look.tally import Tally, Teller, add
 from shared.domain.catalogue import BuildCatalogue, load_catalogue
 
 SAMPLE_PIECES = 64
@@ -71,7 +73,7 @@ def _sorted_out(found: Iterable[Piece | Trouble]) -> tuple[list[Piece], Tally]:
 
 def _sample(pieces: Sequence[Piece]) -> Sequence[Piece]:
     step = max(1, len(pieces) // SAMPLE_PIECES)
-    return [piece for piece in pieces[::step] if piece.kind in ("mbox", "mail")]
+    return pieces[::step]
 
 
 def _in_parallel(
@@ -108,13 +110,20 @@ def _catalogue() -> BuildCatalogue:
     return load_catalogue()
 
 
+def mails_of(piece: Piece) -> Iterator[Block | Headers | Trouble]:
+    """What the door for this kind of piece brings."""
+    return exported_of(piece) if piece.kind == "jsonl" else blocks_of(piece)
+
+
 def chains_of(piece: Piece) -> Chains:
     """How the top lines of a sample of *piece* follow each other; what cannot be read is told by the second pass."""
     chains = Chains()
     try:
-        for block in islice(blocks_of(piece), SAMPLE_MAILS):
-            if not isinstance(block, Trouble):
-                note_chain(chains, received_of(block.headers))
+        for found in islice(mails_of(piece), SAMPLE_MAILS):
+            if isinstance(found, Block):
+                note_chain(chains, received_of(found.headers))
+            elif isinstance(found, Headers):
+                note_chain(chains, found.received)
     except (OSError, EOFError, ValueError):
         return chains
     return chains
@@ -124,7 +133,8 @@ def tally_of(piece: Piece, own: Own) -> Tally:
     """The tally of one piece. A piece that breaks off is told, and counts as far as it went."""
     teller = Teller(own, _catalogue())
     try:
-        blocks_told(blocks_of(piece), teller)
+        for found in mails_of(piece):
+            teller.told(found)
     except (OSError, EOFError, ValueError) as error:
         teller.trouble(Trouble(piece.paths[0], f"breaks off: {reason_of(error)}"))
     return teller.tally

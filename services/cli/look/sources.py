@@ -25,13 +25,10 @@ BATCH_FILES = 500
 
 SNIFF_BYTES = 4096
 
-Kind = Literal["mbox", "mail", "log", "rspamd", "stdin"]
+Kind = Literal["mbox", "mail", "jsonl"]
 
 _MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 _HEADER_LINE = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
-_LOG_LINE = re.compile(
-    rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) \S+ \S*postfix\S*\[\d+\]:"
-)
 
 
 class Trouble(NamedTuple):
@@ -56,12 +53,9 @@ class Piece(NamedTuple):
 
 
 def pieces_of(paths: Sequence[str]) -> Iterator[Piece | Trouble]:
-    """The work that *paths* are, files in the order of their names. `-` is the standard input."""
+    """The work that *paths* are, files in the order of their names."""
     for path in paths:
-        if path == "-":
-            yield Piece("stdin", ("-",), 0, 0, 0)
-        else:
-            yield from _pieces_of_path(Path(path))
+        yield from _pieces_of_path(Path(path))
 
 
 def _pieces_of_path(top: Path) -> Iterator[Piece | Trouble]:
@@ -79,7 +73,7 @@ def _pieces_of_path(top: Path) -> Iterator[Piece | Trouble]:
             continue
         kind = kind_of(first)
         if kind is None:
-            yield Trouble(path, "is no mail, mailbox or log that is known here" if first else "is empty")
+            yield Trouble(path, _why_unknown(first))
         elif kind == "mail":
             mails.append((path, size))
             if len(mails) == BATCH_FILES:
@@ -96,7 +90,7 @@ def _batch(mails: list[tuple[str, int]]) -> Piece:
 
 
 def _pieces_of_file(kind: Kind, path: str, size: int) -> Iterator[Piece]:
-    if kind == "rspamd" or size <= PIECE_BYTES or compression_of(path):
+    if kind == "jsonl" or size <= PIECE_BYTES or compression_of(path):
         yield Piece(kind, (path,), 0, 0, size)
         return
     for start in range(0, size, PIECE_BYTES):
@@ -153,15 +147,23 @@ def _is_index(name: str) -> bool:
 def kind_of(first: bytes) -> Kind | None:
     """What a file with these first bytes is; None where it is nothing that is known here."""
     text = first.lstrip(b"\xef\xbb\xbf\r\n")
-    if not text or b"\x00" in first:
+    if not text or b"\x00" in first or (b"\r" in text and b"\n" not in text):
         return None
     if text.startswith((b"From ", b">From ")):
         return "mbox"
-    if text[:1] in b"[{" and (b"message-id" in text or b"symbols" in text or b"rows" in text):
-        return "rspamd"
-    if _LOG_LINE.match(text):
-        return "log"
+    if text[:1] == b"{":
+        return "jsonl"
     return "mail" if _HEADER_LINE.match(text) else None
+
+
+def _why_unknown(first: bytes) -> str:
+    if not first.strip():
+        return "is empty"
+    if b"\x00" in first:
+        return "is a binary file"
+    if b"\r" in first and b"\n" not in first:
+        return "ends its lines with CR alone, which no mail server writes: convert it first, as with tr '\\r' '\\n'"
+    return "is no mail and no mailbox that is known here"
 
 
 def compression_of(path: str) -> str:

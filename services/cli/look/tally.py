@@ -5,13 +5,14 @@ The reader is asked once for lines that differ only in date, queue id and recipi
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
 
 from services.cli.look.headers import received_of, seconds_of
+from services.cli.look.jsonl import Headers
 from services.cli.look.mailbox import Block
 from services.cli.look.own_line import Handover, by_of, handover_of
 from services.cli.look.own_names import Own
@@ -110,10 +111,15 @@ class Teller:
         if len(self.tally.troubles) < TROUBLES_MAX:
             self.tally.troubles.append(trouble)
 
-    def block(self, block: Block) -> None:
-        """Count one mail by its header block."""
-        self.mail(received_of(block.headers))
-        self.tally.cut += block.cut
+    def told(self, found: Block | Headers | Trouble) -> None:
+        """Count what a door brought."""
+        if isinstance(found, Block):
+            self.mail(received_of(found.headers))
+            self.tally.cut += found.cut
+        elif isinstance(found, Headers):
+            self.mail(found.received)
+        else:
+            self.trouble(found)
 
     def mail(self, received: Sequence[bytes]) -> None:
         """Count one stored mail by its `Received` values, top first; the top one is the receiver's."""
@@ -276,12 +282,3 @@ def _product_of(normal: bytes) -> str:
 def _run_of(lines: tuple[bytes, ...], catalogue: BuildCatalogue) -> OwnRun:
     run = read_own_run([line.decode("latin-1") for line in lines], catalogue)
     return msgspec.structs.replace(run, lines=run.lines[:1])
-
-
-def blocks_told(found: Iterator[Block | Trouble], teller: Teller) -> None:
-    """Count all of *found*."""
-    for one in found:
-        if isinstance(one, Trouble):
-            teller.trouble(one)
-        else:
-            teller.block(one)
