@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from services.cli.look.ages import Span, spans_of
 from services.cli.look.tally import Count, Sender, Tally
 from shared.domain.catalogue import Assessment, BuildCatalogue
 from shared.domain.evidence import Facts, Reading
@@ -66,6 +67,7 @@ class Fleet(msgspec.Struct, kw_only=True):
 
     servers: those whose product is judged, worst first. tied, not_tied: mails of them. unknown: mails of senders whose
     lines name no product that is judged. gateways: names that hide servers of judged products -> mails.
+    ages: how old the servers were when their mails came.
     """
 
     on: date
@@ -78,6 +80,7 @@ class Fleet(msgspec.Struct, kw_only=True):
     mails_not_tied: int
     mails_unknown: int
     gateways: dict[str, dict[str, int]]
+    ages: tuple[Span, ...] = ()
 
 
 def fleet_of(tally: Tally, policy: Policy, catalogue: BuildCatalogue, *, on: date) -> Fleet:
@@ -111,6 +114,7 @@ def fleet_of(tally: Tally, policy: Policy, catalogue: BuildCatalogue, *, on: dat
         mails_not_tied=judged - tied,
         mails_unknown=unknown + tally.beyond,
         gateways=dict(sorted(gateways.items(), key=lambda one: (-sum(one[1].values()), one[0]))),
+        ages=spans_of(((part.reading, part.count.days) for parts in groups.values() for part in parts), catalogue),
     )
 
 
