@@ -86,7 +86,7 @@ def test_a_tied_server_is_known_by_its_name_and_an_untied_one_accuses_nobody() -
     assert (tied.server, tied.opens, tied.contradictions) == ("ex.example", True, ())
     assert (untied.server, untied.opens) == ("ex.example (198.51.100.9)", False)
     assert untied.contradictions == ("same-name-elsewhere",)
-    assert untied.opens_not_because == "its lines are tied to nobody"
+    assert untied.why_not == "untied"
 
 
 def test_worst_comes_first_and_an_up_to_date_server_last() -> None:
@@ -154,7 +154,7 @@ def test_the_outlook_counts_mails_by_the_minutes_of_each_stage() -> None:
 def test_two_hours_are_too_few_for_a_case() -> None:
     """The policy asks for three, and the report says how many there were."""
     fleet = _fleet(*(mail("ex.example", "14.3.123.4", FIRST + timedelta(hours=n), number=n) for n in range(2)))
-    assert _only(fleet).opens_not_because == "seen in 2 of 3 distinct hours"
+    assert (_only(fleet).why_not, _only(fleet).hours_below) == ("too-few-hours", 2)
     assert outlook_of(fleet, POLICY)[3].servers == 0
 
 

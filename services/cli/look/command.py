@@ -1,5 +1,6 @@
 """`patchgate look`: the command line of it."""
 
+import os
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from services.cli.common import AsJson, CommandError, fail, is_terminal, read_text
+from services.cli.look.page import page_of
 from services.cli.look.report import Report, as_csv, report_of
 from services.cli.look.scan import Scanned, scan
 from services.cli.look.screen import show
@@ -40,6 +42,10 @@ _Policy = Annotated[
     str | None, typer.Option("--policy", metavar="FILE", help="Judge by this policy instead of the shipped one.")
 ]
 _AsCsv = Annotated[bool, typer.Option("--csv", help="The servers as CSV.")]
+_Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write a page that needs nothing else, in English and German."),
+]
 _Check = Annotated[bool, typer.Option("--check", help=f"Exit code {BELOW_FOUND} if a server is below its floor.")]
 _All = Annotated[bool, typer.Option("--all", help="Show all servers on the screen.")]
 
@@ -57,6 +63,7 @@ def look(
     policy: _Policy = None,
     as_json: AsJson = False,
     csv: _AsCsv = False,
+    html: _Html = None,
     check: _Check = False,
     everything: _All = False,
 ) -> None:
@@ -72,6 +79,8 @@ def look(
     if not scanned.tally.mails:
         raise CommandError(_nothing(scanned))
     report = report_of(scanned, chosen, load_catalogue(), on=datetime.now(UTC).date())
+    if html is not None:
+        _write_page(html, report)
     _print(report, as_json=as_json, csv=csv, everything=everything)
     if report.read.troubles_all:
         raise typer.Exit(SOME_NOT_READ)
@@ -112,6 +121,20 @@ def _nothing(scanned: Scanned) -> str:
     why = f": {first[0].place}: {first[0].why}" if first else ": the paths hold no mail"
     more = f" (and {scanned.tally.troubles_all - 1} more)" if scanned.tally.troubles_all > 1 else ""
     return f"there is nothing to report{why}{more}"
+
+
+def _write_page(path: Path, report: Report) -> None:
+    """Raises: CommandError: the file cannot be written."""
+    try:
+        path.write_text(page_of(report, load_catalogue(), first=_language()), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _language() -> str:
+    """The language that the page opens in: German where this shell speaks it."""
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return "de" if spoken.lower().startswith("de") else "en"
 
 
 def _print(report: Report, *, as_json: bool, csv: bool, everything: bool) -> None:

@@ -26,6 +26,7 @@ _DAY_S = 86_400
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS_A_MONTH = 30.44
 
+WhyNot = Literal["", "no-floor", "not-below", "not-sure", "untied", "not-seen-lately", "too-few-hours"]
 Contradiction = Literal["two-readings-at-once", "build-went-back", "same-name-elsewhere"]
 
 
@@ -35,7 +36,8 @@ class Server(msgspec.Struct, kw_only=True):
 
     server: id as the policy would have it, or `name (peer)` where it is tied to nobody. peers: PEERS_SHOWN at most.
     standing: to the floor in force on the day of the report, None where the product has none. months_behind: since the
-    first security update that it lacks for sure, or since support ended. opens: whether the policy would open a case.
+    first security update that it lacks for sure, or since support ended. opens: whether the policy would open a case,
+    why_not: and if not, why. hours_below: distinct hours with a reading below the floor, HOURS_KEPT a sender at most.
     mails_a_day: over RECENT_DAYS up to the newest mail of all. hides: products of servers behind it, as hints.
     days: day -> mails.
     """
@@ -50,7 +52,8 @@ class Server(msgspec.Struct, kw_only=True):
     assessment: Assessment
     standing: Literal["below", "unknown", "at or above"] | None
     opens: bool
-    opens_not_because: str
+    why_not: WhyNot
+    hours_below: int
     months_behind: float
     mails: int
     mails_a_day: float
@@ -173,7 +176,8 @@ class _Judge:
         assessment = self._catalogue.assess(reading.product, reading.low, reading.high, on=self._on)
         floor = self._policy.floor_for(reading.product, self._on)
         standing = floor.standing(reading) if floor else None
-        because = self._opens_not_because(parts, newest, standing)
+        hours = {hour for part in parts if self._is_below(part) for hour in part.count.hours}
+        why_not = self._why_not(newest, standing, len(hours))
         peers = sorted({part.sender.peer for part in parts} - {""})
         last = max(part.count.last for part in parts)
         return Server(
@@ -186,8 +190,9 @@ class _Judge:
             line=next(iter(newest.sender.run.lines), ""),
             assessment=assessment,
             standing=standing.value if standing else None,
-            opens=not because,
-            opens_not_because=because,
+            opens=not why_not,
+            why_not=why_not,
+            hours_below=len(hours),
             months_behind=self._months_behind(assessment),
             mails=sum(part.count.mails for part in parts),
             mails_a_day=round(recent / RECENT_DAYS, 2),
@@ -204,19 +209,17 @@ class _Judge:
         )
         return round(max(0, (self._on - since).days) / _DAYS_A_MONTH, 1)
 
-    def _opens_not_because(self, parts: Iterable[_Part], newest: _Part, standing: Standing | None) -> str:
+    def _why_not(self, newest: _Part, standing: Standing | None, hours: int) -> WhyNot:
         """Why the policy would open no case; "" if it would."""
         if standing is None:
-            return "no floor for this product"
+            return "no-floor"
         if standing is not Standing.BELOW:
-            return "not below the floor" if standing is Standing.AT_OR_ABOVE else "the build is not known well enough"
+            return "not-below" if standing is Standing.AT_OR_ABOVE else "not-sure"
         if newest.tie not in self._policy.open_ties:
-            return "its lines are tied to nobody"
+            return "untied"
         if self._newest_day - newest.count.last // _DAY_S > self._policy.expire_days:
-            return f"not seen for {self._policy.expire_days} days"
-        hours = {hour for part in parts if self._is_below(part) for hour in part.count.hours}
-        needed = self._policy.opening_hours
-        return "" if len(hours) >= needed else f"seen in {len(hours)} of {needed} distinct hours"
+            return "not-seen-lately"
+        return "" if hours >= self._policy.opening_hours else "too-few-hours"
 
     def _is_below(self, part: _Part) -> bool:
         floor = self._policy.floor_for(part.reading.product, self._on)

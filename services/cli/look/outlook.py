@@ -8,6 +8,9 @@ from shared.domain.policy import Policy, Stage
 DAYS = (0, 30, 60, 90)
 """Days after switching on for which the report says who is met."""
 
+DRAWN_DAYS = range(0, 101, 2)
+"""Days of the picture: ten days more than the shipped policy takes to block wholly."""
+
 _MINUTES_AN_HOUR = 60
 
 

@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 
 from services.cli.look.fleet import Fleet, Server, fleet_of
-from services.cli.look.outlook import DayAhead, outlook_of
+from services.cli.look.outlook import DRAWN_DAYS, DayAhead, day_ahead, outlook_of
 from services.cli.look.scan import Scanned
 from services.cli.look.sources import Trouble
 from services.cli.look.tally import PEERS_MAX
@@ -37,7 +37,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """on: the day of the report, UTC. data_of: newest fact of the catalogue."""
+    """on: the day of the report, UTC. data_of: newest fact of the catalogue. days: the outlook day by day, for the picture."""
 
     on: date
     data_of: date
@@ -45,6 +45,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     read: Read
     fleet: Fleet
     outlook: tuple[DayAhead, ...]
+    days: tuple[DayAhead, ...]
 
 
 def report_of(scanned: Scanned, policy: Policy, catalogue: BuildCatalogue, *, on: date) -> Report:
@@ -72,6 +73,7 @@ def report_of(scanned: Scanned, policy: Policy, catalogue: BuildCatalogue, *, on
         read=read,
         fleet=fleet,
         outlook=outlook_of(fleet, policy),
+        days=tuple(day_ahead(fleet, policy, day) for day in DRAWN_DAYS),
     )
 
 
@@ -98,7 +100,7 @@ def _row(server: Server) -> tuple[object, ...]:
         server.server, server.name, " ".join(server.peers), server.tie, reading.product, reading.shown or "",
         reading.low or "", reading.high or "", reading.reason, server.standing or "", server.months_behind,
         known.missing_security, known.cves_open, known.cves_exploited, known.support_ended or "", server.mails,
-        server.mails_a_day, server.first_seen or "", server.last_seen or "", server.opens, server.opens_not_because,
+        server.mails_a_day, server.first_seen or "", server.last_seen or "", server.opens, server.why_not,
         " ".join(server.contradictions), "; ".join(server.hides),
     )  # fmt: skip
 

@@ -158,7 +158,7 @@ def _outlook(report: Report, console: Console) -> None:
     console.print(table)
     kept = [server for server in report.fleet.servers if server.standing == "below" and not server.opens]
     for server in kept[:TROUBLES_SHOWN]:
-        console.print(f"  {escape(server.server)} would get no case: {server.opens_not_because}.")
+        console.print(f"  {escape(server.server)} would get no case: {words.why_no_case(server)}.")
     if len(kept) > TROUBLES_SHOWN:
         console.print(f"  … and {len(kept) - TROUBLES_SHOWN} more are out of date and would get no case.")
 

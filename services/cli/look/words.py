@@ -16,6 +16,15 @@ CONTRADICTIONS = {
     "same-name-elsewhere": "another peer is tied to this name: these lines are likely made up, or came through a relay",
 }
 
+WHY_NOT = {
+    "no-floor": "the policy has no floor for this product",
+    "not-below": "it is not below the floor",
+    "not-sure": "its build is not known well enough",
+    "untied": "its lines are tied to nobody",
+    "not-seen-lately": "it was not seen for longer than the policy keeps a case",
+    "too-few-hours": "it was seen in {hours} distinct hours, and the policy asks for more",
+}
+
 CANNOT_SHOW = (
     "A header shows what a server says of itself, and anybody can write one; only a tied name is held to be true.",
     "A gateway or provider in front hides the server behind it; what stands deeper in the headers is a hint at most.",
@@ -29,3 +38,8 @@ def standing_of(server: Server) -> str:
     if server.standing == "below":
         return "out of date" if server.reading.shown else "no longer supported"
     return {"unknown": "not sure", "at or above": "up to date", None: "not judged"}[server.standing]
+
+
+def why_no_case(server: Server) -> str:
+    """Why the policy would open no case for *server*."""
+    return WHY_NOT[server.why_not].format(hours=server.hours_below)
