@@ -108,7 +108,7 @@ ENGLISH = Words(
         "mails a day",
         "seen",
     ),
-    standings={"below": "out of date", "unknown": "not sure", "at or above": "up to date", "": "not judged"},
+    standings={"below": "out of date", "unknown": "not sure", "at or above": "meets the policy", "": "not judged"},
     ties={
         "connector": "connector",
         "verified": "sure: DNS confirms the name",
@@ -202,7 +202,7 @@ GERMAN = Words(
         "Mails am Tag",
         "gesehen",
     ),
-    standings={"below": "veraltet", "unknown": "unsicher", "at or above": "aktuell", "": "nicht beurteilt"},
+    standings={"below": "veraltet", "unknown": "unsicher", "at or above": "erfüllt die Policy", "": "nicht beurteilt"},
     ties={
         "connector": "Konnektor",
         "verified": "sicher: DNS bestätigt den Namen",

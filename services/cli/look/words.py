@@ -37,7 +37,7 @@ def standing_of(server: Server) -> str:
     """Where the server stands, in one or two words."""
     if server.standing == "below":
         return "out of date" if server.reading.shown else "no longer supported"
-    return {"unknown": "not sure", "at or above": "up to date", None: "not judged"}[server.standing]
+    return {"unknown": "not sure", "at or above": "meets the policy", None: "not judged"}[server.standing]
 
 
 def why_no_case(server: Server) -> str:
