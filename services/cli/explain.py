@@ -9,7 +9,6 @@ import typer
 from services.cli import common
 from services.cli.audit_tables import is_server, position_of
 from services.cli.bus import table
-from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import RecordSchemaError
 from shared.domain.explain import explain as explanation_of
 from shared.domain.explain import plain
@@ -18,6 +17,7 @@ from shared.domain.records import PolicyRecord
 from shared.domain.state import Server
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
+from shared.runtime.catalogue_files import load_catalogue_of
 from shared.runtime.clock import open_clock
 from shared.runtime.settings import CommonSettings
 
@@ -60,7 +60,9 @@ async def _explained(settings: CommonSettings, name: str) -> Explanation:
     record = decode(t.DECISIONS, policy)
     if not isinstance(record, PolicyRecord):
         raise RecordSchemaError("the policy in enforcer-state is none; the next start of the enforcer writes it anew")
-    return explanation_of(server, position.law, record.policy, load_catalogue(), now=now, beside=others)
+    return explanation_of(
+        server, position.law, record.policy, load_catalogue_of(settings.state_dir), now=now, beside=others
+    )
 
 
 def _server_of(value: bytes) -> Server:

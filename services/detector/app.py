@@ -19,10 +19,10 @@ from services.detector.core import Reader
 from services.detector.handlers import BatchHandler
 from services.detector.outlet import KafkaOutlet
 from services.detector.settings import DetectorSettings
-from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import TransientError
 from shared.messaging import topics as t
 from shared.messaging.kafka import await_broker, new_reader, partitions_of, running
+from shared.runtime.catalogue_files import load_catalogue_of
 from shared.runtime.readiness import ReadyFile
 
 MAX_RECORDS = 500
@@ -67,7 +67,7 @@ async def run(settings: DetectorSettings, *, log: structlog.stdlib.BoundLogger, 
     await _check_topics(settings)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     outlet = KafkaOutlet(settings.bootstrap, log)
-    handler = BatchHandler(settings.topic_prefix, Reader(load_catalogue()), outlet, log)
+    handler = BatchHandler(settings.topic_prefix, Reader(load_catalogue_of(settings.state_dir)), outlet, log)
     listener = _Listener(log)
     broker, subscriber = declare(settings, handler, listener, failed)
     try:

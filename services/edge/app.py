@@ -18,10 +18,10 @@ from services.edge.milter_server import MilterServer
 from services.edge.novelty import Novelty
 from services.edge.publisher import ASKED_WITHIN_S, Publisher
 from services.edge.settings import EdgeSettings
-from shared.domain.catalogue import load_catalogue
 from shared.domain.records import EdgeReport
 from shared.messaging import topics as t
 from shared.messaging.decisions import DecisionTable
+from shared.runtime.catalogue_files import load_catalogue_of
 from shared.runtime.clock import Clock
 
 _TEND_S = 0.5  # how often local file, cold-start file and readiness are looked after
@@ -54,7 +54,7 @@ class EdgeApp:
             settings,
             clock,
             scope,
-            load_catalogue(),
+            load_catalogue_of(settings.state_dir),
             self.decisions,
             self.freeze,
             self.local_file,

@@ -16,10 +16,10 @@ from services.notifier.relay import Relay
 from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
 from services.notifier.texts import Signature
-from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import TransientError
 from shared.domain.records import Contact
 from shared.messaging.kafka import await_broker, running
+from shared.runtime.catalogue_files import load_catalogue_of
 from shared.runtime.clock import Clock
 from shared.runtime.readiness import ReadyFile
 
@@ -84,7 +84,7 @@ class Notifier:
             mailer=Relay(settings, self._log),
             reporter=self._reporter,
             composer=Composer(
-                catalogue=load_catalogue(),
+                catalogue=load_catalogue_of(settings.state_dir),
                 signed=signed,
                 notice_from=settings.notice_from,
                 id_domain=settings.id_domain,

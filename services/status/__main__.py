@@ -13,8 +13,8 @@ from services.status.app import build_app
 from services.status.reader import Reader
 from services.status.settings import StatusSettings
 from services.status.view import Board
-from shared.domain.catalogue import load_catalogue
 from shared.domain.errors import ConfigError, PatchgateError
+from shared.runtime.catalogue_files import load_catalogue_of
 from shared.runtime.clock import Clock, open_clock
 from shared.runtime.logging import set_up_logging
 from shared.runtime.settings import from_env, shown
@@ -46,7 +46,7 @@ def listening(settings: StatusSettings) -> socket.socket:
 async def run(settings: StatusSettings, clock: Clock, log: structlog.stdlib.BoundLogger, bound: socket.socket) -> None:
     """Serve until a signal; what ends the reader otherwise is a fault and ends the process with it."""
     board = Board()
-    app = build_app(board, settings, load_catalogue(), clock=clock)
+    app = build_app(board, settings, load_catalogue_of(settings.state_dir), clock=clock)
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S)
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import cache
 from itertools import pairwise
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -21,11 +21,13 @@ from shared.domain.catalogue_rows import (
     CatalogueError,
     CatalogueRows,
     CveRow,
+    FactRow,
     LagRow,
     LifecycleRow,
     branch_of,
     read_package_rows,
 )
+from shared.domain.other_products import OtherProducts
 
 __all__ = [
     "Assessment",
@@ -34,6 +36,7 @@ __all__ = [
     "BuildRow",
     "CatalogueError",
     "KnownUpdate",
+    "advice_of",
     "branch_of",
     "load_catalogue",
     "product_of",
@@ -106,10 +109,27 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     esu_end: date | None = None
 
 
+def advice_of(assessment: Assessment, on: date) -> Literal["replace", "patch", "none", "unknown"]:
+    """
+    What to do about a server that is read so, on a day.
+
+    replace: no update comes any more for anybody, the paid programme included. patch: security updates are missing for sure.
+    none: none is missing even at the lower end. unknown: it cannot be told, or the build is newer than the data.
+    """
+    ended, paid_until = assessment.support_ended, assessment.esu_end
+    if ended is not None and (paid_until is None or paid_until < on):
+        return "replace"
+    if assessment.update is None or assessment.newer_than_data:
+        return "unknown"
+    if assessment.missing_security:
+        return "patch"
+    return "unknown" if assessment.missing_security_at_most else "none"
+
+
 class BuildCatalogue:
     """All that is known of builds; immutable. Made by `from_rows`, or from the package by `load_catalogue`."""
 
-    __slots__ = ("_branches", "_cves", "_lifecycles", "_products", "lags", "newest_fact")
+    __slots__ = ("_branches", "_cves", "_lifecycles", "_products", "facts", "lags", "newest_fact", "others")
 
     def __init__(self, rows: CatalogueRows) -> None:
         self._branches: Mapping[Branch, tuple[BuildRow, ...]] = _grouped(rows.builds, lambda row: branch_of(row.build))
@@ -120,6 +140,8 @@ class BuildCatalogue:
         }
         self._lifecycles: Mapping[str, LifecycleRow] = {row.product: row for row in rows.lifecycles}
         self.lags: tuple[LagRow, ...] = rows.lags
+        self.others = OtherProducts(rows.others)
+        self.facts: tuple[FactRow, ...] = rows.facts
         self.newest_fact: date = max(row.released for row in rows.builds)
 
     @classmethod
@@ -166,6 +188,24 @@ class BuildCatalogue:
         """
         newest = self.newest_public(product, on)
         return newest is not None and any(newest.build >= build for build in least)
+
+    def product_listed(self, build: Build) -> str | None:
+        """The product that was installed as *build*, by its numbers, or by the list for those that no header shows."""
+        rows = self.builds_of_branch(branch_of(build))
+        return product_of(build) or (rows[0].product if rows else None)
+
+    def missing(self, product: str, build: Build, on: date) -> tuple[KnownUpdate, ...]:
+        """The updates of any kind that came out by a day after what *build* holds, oldest first."""
+        own = {
+            _update_of(row): row for row in self.builds_of_branch(branch_of(build))
+        }  # the name its admin knows it by
+        rows = (own.get(_update_of(row), row) for row in self._missing(product, build, on))
+        return tuple(_known(row) for row in sorted(rows, key=lambda row: (row.released, row.build)))
+
+    def open_cves(self, product: str, build: Build, on: date) -> Mapping[str, date | None]:
+        """Holes that *build* has by what was out on a day, each with the day since which it is known to be exploited."""
+        cves = self._open_cves(product, build, on)
+        return {cve: since if since is not None and since <= on else None for cve, since in sorted(cves.items())}
 
     def newer_than_data(self, build: Build) -> bool:
         """Whether *build* is above everything that is listed of its branch, or its branch above all of its product."""
@@ -263,6 +303,10 @@ def _newest(rows: Iterable[BuildRow]) -> KnownUpdate | None:
     row = max(rows, key=lambda row: row.build, default=None)
     if row is None:
         return None
+    return _known(row)
+
+
+def _known(row: BuildRow) -> KnownUpdate:
     return KnownUpdate(build=row.build, name=row.name, released=row.released, public=row.is_public)
 
 

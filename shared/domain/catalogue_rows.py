@@ -5,7 +5,7 @@ Where each file comes from and how its rows are meant: `data/SOURCES.md`.
 """
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from importlib import resources
 from typing import TypeVar
@@ -21,6 +21,16 @@ Branch = tuple[int, ...]
 SELECTORS = frozenset({"any", "base", "below-base", "unlisted"})
 """Which builds between `first` and `last` a row of known false evidence is about."""
 
+
+FILES = (
+    "exchange_builds.csv",
+    "exchange_cves.csv",
+    "exchange_lifecycle.csv",
+    "false_evidence.csv",
+    "other_mta_lifecycle.csv",
+    "facts.csv",
+)
+"""The files of a catalogue."""
 
 RELATIVE_HIGHS = frozenset({"branch-newest", "next-listed"})
 """Upper ends that depend on the build shown: the last known update of its branch, the first listed build not lower."""
@@ -42,6 +52,7 @@ class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
     released: date
     kb: str = ""
     note: str = ""
+    source: str = ""
 
     @property
     def name(self) -> str:
@@ -77,6 +88,7 @@ class CveRow(msgspec.Struct, frozen=True, kw_only=True):
     fixed_in: Build
     released: date
     exploited_since: date | None
+    source: str = ""
 
 
 class LifecycleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +97,34 @@ class LifecycleRow(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     extended_end: date | None
     esu_end: date | None
+    source: str = ""
+
+
+class OtherRow(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One version of another mail server.
+
+    eol: last day of its support, of Exim the day the next minor release came out. exploited: known exploited holes that it
+    ended, with the day of their KEV entry; other: further ones.
+    """
+
+    product: str
+    version: str
+    released: date | None
+    eol: date | None
+    exploited: dict[str, date]
+    other: tuple[str, ...]
+    source: str
+
+
+class FactRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one subject of the catalogue reaches. last_fact: the day of what was known last."""
+
+    subject: str
+    file: str
+    last_fact: date
+    not_covered: str
+    source: str
 
 
 class LagRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +151,8 @@ class CatalogueRows(msgspec.Struct, frozen=True, kw_only=True):
     cves: tuple[CveRow, ...] = ()
     lifecycles: tuple[LifecycleRow, ...] = ()
     lags: tuple[LagRow, ...] = ()
+    others: tuple[OtherRow, ...] = ()
+    facts: tuple[FactRow, ...] = ()
 
 
 def branch_of(build: Build) -> Branch:
@@ -126,12 +168,29 @@ def read_package_rows() -> CatalogueRows:
     Raises:
         CatalogueError: a file has a row that cannot be read.
     """
+    return rows_of({name: package_text(name) for name in FILES})
+
+
+def rows_of(texts: Mapping[str, str]) -> CatalogueRows:
+    """
+    All rows of the files in *texts*, one text a name of FILES.
+
+    Raises:
+        CatalogueError: a file has a row that cannot be read.
+    """
     return CatalogueRows(
-        builds=parse_rows("exchange_builds.csv", _text_of("exchange_builds.csv"), build_row),
-        cves=parse_rows("exchange_cves.csv", _text_of("exchange_cves.csv"), cve_row),
-        lifecycles=parse_rows("exchange_lifecycle.csv", _text_of("exchange_lifecycle.csv"), lifecycle_row),
-        lags=parse_rows("false_evidence.csv", _text_of("false_evidence.csv"), lag_row),
+        builds=parse_rows("exchange_builds.csv", texts["exchange_builds.csv"], build_row),
+        cves=parse_rows("exchange_cves.csv", texts["exchange_cves.csv"], cve_row),
+        lifecycles=parse_rows("exchange_lifecycle.csv", texts["exchange_lifecycle.csv"], lifecycle_row),
+        lags=parse_rows("false_evidence.csv", texts["false_evidence.csv"], lag_row),
+        others=parse_rows("other_mta_lifecycle.csv", texts["other_mta_lifecycle.csv"], other_row),
+        facts=parse_rows("facts.csv", texts["facts.csv"], fact_row),
     )
+
+
+def package_text(name: str) -> str:
+    """One of FILES as it ships."""
+    return resources.files("shared.domain").joinpath("data", name).read_text(encoding="utf-8")
 
 
 def parse_rows(name: str, text: str, convert: Callable[[dict[str, str]], RowT]) -> tuple[RowT, ...]:
@@ -163,6 +222,7 @@ def build_row(cells: dict[str, str]) -> BuildRow:
         released=date.fromisoformat(cells["released"]),
         kb=cells["kb"],
         note=cells["note"],
+        source=cells["source"],
     )
 
 
@@ -174,6 +234,7 @@ def cve_row(cells: dict[str, str]) -> CveRow:
         fixed_in=_build(cells["fixed_in_build"]),
         released=date.fromisoformat(cells["released"]),
         exploited_since=_day(cells["kev_date_added"]),
+        source=cells["source"],
     )
 
 
@@ -183,6 +244,32 @@ def lifecycle_row(cells: dict[str, str]) -> LifecycleRow:
         product=cells["product"],
         extended_end=_day(cells["extended_end"]),
         esu_end=_day(cells["esu_end"]),
+        source=cells["source"],
+    )
+
+
+def other_row(cells: dict[str, str]) -> OtherRow:
+    """One row of other_mta_lifecycle.csv."""
+    cves, days = cells["fixes_kev_cves"].split(), cells["kev_dates_added"].split()
+    return OtherRow(
+        product=cells["product"],
+        version=cells["version"],
+        released=_day(cells["released"]),
+        eol=_day(cells["eol"]),
+        exploited={cve: date.fromisoformat(day) for cve, day in zip(cves, days, strict=True)},
+        other=tuple(cells["fixes_other_cves"].split()),
+        source=cells["source"],
+    )
+
+
+def fact_row(cells: dict[str, str]) -> FactRow:
+    """One row of facts.csv."""
+    return FactRow(
+        subject=cells["subject"],
+        file=cells["file"],
+        last_fact=date.fromisoformat(cells["last_fact"]),
+        not_covered=cells["not_covered"],
+        source=cells["source"],
     )
 
 
@@ -206,10 +293,6 @@ def _whole(cells: dict[str, str]) -> dict[str, str]:
     if None in cells or None in cells.values():
         raise ValueError("it has not as many cells as the header line")
     return cells
-
-
-def _text_of(name: str) -> str:
-    return resources.files("shared.domain").joinpath("data", name).read_text(encoding="utf-8")
 
 
 def _build(text: str) -> Build:

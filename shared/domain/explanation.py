@@ -214,6 +214,7 @@ TIE_MEANS: dict[Tie, str] = {
     "connector": "it connected from an address range, or with a verified TLS name, of connector {connector}",
     "verified": "the name in its lines is the client name that DNS confirmed",
     "helo": "the name in its lines is the one it gave in HELO from that address",
+    "domain": "the name in its lines lies in the domain of the name it gave in HELO, or that DNS confirmed",
     "untied": "nothing ties the name in its lines to the address it came from",
 }
 

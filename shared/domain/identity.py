@@ -3,7 +3,8 @@ Tie, server id and connector are law: one pure function of (facts, policy), used
 
 A tie says how we know that the own lines were written by who connected:
 `connector` (address range, or the TLS name that the MTA verified) > `verified` (the client name that DNS confirmed)
-> `helo` (the name of HELO) > `untied`. A server's id is `name@connector`, `name`, or `name@peer`.
+> `helo` (the name of HELO) > `domain` (same registrable domain as one of these two names) > `untied`.
+A server's id is `name@connector`, `name`, or `name@peer`. By `domain` alone there is an id only if the policy opens cases by it.
 """
 
 import ipaddress
@@ -12,6 +13,7 @@ import msgspec
 
 from shared.domain.evidence import Facts
 from shared.domain.policy import Connector, Policy, Tie
+from shared.domain.registrable import same_owner
 
 _IPV6_SCOPE_BITS = 64  # one customer's subnet: hosts inside it change address at will (RFC 7421)
 _PEER_CACHE = 65_536  # addresses remembered; at the bound the table is dropped and built anew
@@ -55,6 +57,7 @@ class Naming:
         networks = [(ipaddress.ip_network(text), c) for c in policy.connectors for text in c.ranges]
         # The narrowest range wins, so that one host can be taken out of a wider connector.
         self._networks = sorted(networks, key=lambda pair: pair[0].prefixlen, reverse=True)
+        self._by_domain = "domain" in policy.open_ties
         self._by_peer: dict[str, Connector | None] = {}
 
     def identify(self, facts: Facts) -> Identity:
@@ -73,8 +76,23 @@ class Naming:
         if facts.helo.lower() == name:
             ids.append(("helo", f"{name}@{facts.peer}"))
         if not ids:
-            return Identity(tie="untied", connector=scope, server=None, matches=())
+            return self._loosely_tied(facts, scope)
         return Identity(tie=ids[0][0], connector=scope, server=ids[0][1], matches=tuple(server for _, server in ids))
+
+    def _loosely_tied(self, facts: Facts, scope: str) -> Identity:
+        """
+        By the domain at most: any host of one owner may have written such lines.
+
+        Where the policy opens no case by that, it gives no id: else such a message would be refused for what another opened.
+        """
+        name = facts.name
+        confirmed = facts.client_name.lower() if facts.client_resolve == "ok" else ""
+        if not same_owner(name, facts.helo.lower()) and not same_owner(name, confirmed):
+            return Identity(tie="untied", connector=scope, server=None, matches=())
+        if not self._by_domain:
+            return Identity(tie="domain", connector=scope, server=None, matches=())
+        server = f"{name}@{facts.peer}"
+        return Identity(tie="domain", connector=scope, server=server, matches=(server,))
 
     def _connector_of(self, facts: Facts) -> Connector | None:
         if facts.tls_name and facts.tls_name.lower() in self._tls:

@@ -21,7 +21,7 @@ from shared.domain.evidence import Reading
 from shared.smtp.errors import ReplyTextError
 from shared.smtp.replies import check_reply_template
 
-Tie = Literal["connector", "verified", "helo", "untied"]
+Tie = Literal["connector", "verified", "helo", "domain", "untied"]
 Mode = Literal["observe", "enforce"]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
 

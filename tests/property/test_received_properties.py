@@ -5,6 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.domain import header_text
 from shared.domain.build import Build
 from shared.domain.catalogue import branch_of, load_catalogue
 from shared.domain.header_text import LINE_LENGTH_MAX, unfold
@@ -62,7 +63,46 @@ def test_client_text_in_a_line_of_another_product_names_none(client: str, recipi
         f"from x{client} (c.example [192.0.2.1] helo={client}) by mx.example {product} with ESMTP id 1 "
         f"for <{recipient}>; {DATE} (envelope-from <{recipient}>)"
     )
-    assert read_line(line).product is None
+    assert not read_line(line).judged
+
+
+# What an MTA takes as an address: a dot-atom, or a quoted string with any printable character, escaped where it must be.
+atoms = st.text("abcxyz019!#$%&'*+-/=?^_`{|}~.", min_size=1, max_size=12)
+quoted = st.lists(
+    st.one_of(
+        st.sampled_from([FORGED, " by evil.example (Exim 1.1) ", ") by evil.example (8.8.8/8.8.8) ; ", "(", ")", ";", "@", "<", ">"]),
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8),
+    ),
+    max_size=5,
+).map(lambda parts: '"' + re.sub(r'(["\\\\])', r"\\\1", "".join(parts)) + '"')  # fmt: skip
+addresses = st.builds(lambda local: f"{local}@c.example", st.one_of(atoms, quoted))
+
+
+@given(hostile, addresses, addresses)
+@example("", r'"a\" ) by evil.example (Exim 1.1) ; \""@c.example', "jo@c.example")
+def test_client_text_never_becomes_the_product(helo: str, sender: str, recipient: str) -> None:
+    """Whatever HELO and valid addresses hold, product, build and host are what the server wrote of itself."""
+    for product, build, written in (
+        ("Exim", "4.92", f"with esmtps (TLS1.3) (Exim 4.92) (envelope-from <{sender}>) id 1 for {recipient}; {DATE}"),
+        ("Sendmail", "8.14.4", f"(8.14.4/8.14.4) with ESMTP id 1 for <{recipient}>; {DATE} (envelope-from {sender})"),
+        ("Ecelerity", "4.4.0", f"(envelope-from <{sender}>) (ecelerity 4.4.0 r(x:y)) with ESMTP id 1; {DATE}"),
+        ("Postfix", "", f"(Postfix) with ESMTP id 1 for <{recipient}>; {DATE}"),
+        (None, "", f"with ESMTP id 1 for <{recipient}>; {DATE} (envelope-from <{sender}>)"),
+    ):
+        reading = read_line(f"from x{helo} (c.example [192.0.2.1]) by mx.example {written}")
+        assert (reading.name, reading.product, reading.build) == ("mx.example", product, build)
+
+
+@given(anything)
+def test_the_short_way_to_the_host_agrees_with_the_long_one(text: str) -> None:
+    """A plain line has its host where the careful look would find it."""
+    line = redact(text)
+    found, clause = header_text._last_by(header_text._outside(line)), header_text.by_clause_of(line)
+    assert (found[1].lower().rstrip(".") if found else "") == header_text.by_host_of(line)
+    assert (clause is None) == (found is None)
+    if clause is not None and found is not None:
+        end = header_text._outside(line).rfind(";")
+        assert clause[1:] == (found.start(1), found.end(1), end if end >= 0 else len(line))
 
 
 @given(anything)

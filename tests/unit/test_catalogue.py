@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain import ranges, received
+from shared.domain import products, ranges, received
 from shared.domain.build import Build, parse_build
 from shared.domain.catalogue import (
     EXPLOITED_IDS_MAX,
     Assessment,
     BuildCatalogue,
     CatalogueError,
+    advice_of,
     branch_of,
     load_catalogue,
     product_of,
@@ -98,7 +99,10 @@ def test_every_reason_code_is_explained() -> None:
     page = READING_PAGE.read_text(encoding="utf-8")
     codes = {lag.reason for lag in ROWS.lags}
     codes |= {ranges.EXACT, ranges.NEWER_THAN_DATA, ranges.UNLISTED_BRANCH, received.NO_BUILD_SHOWN}
-    codes |= {"other-line", "exchange-online", "forged-exchange-online", "no-such-product", "build-shown"}
+    codes |= {received.NOT_IN_CATALOGUE, received.OTHER_LINE}
+    codes |= {"exchange-online", "forged-exchange-online", "no-such-product", "build-shown"}
+    codes |= {products.VERSION, products.NO_VERSION, products.NUMBER_IS_NO_VERSION, products.FILTER, products.UNLISTED}
+    codes |= {products.WINDOWS_BUILD, products.MAIL_READER}
     assert {code for code in codes if f"`{code}`" not in page} == set()
 
 
@@ -298,6 +302,52 @@ def test_patch_exists_while_a_public_update_is_acceptable(product: str, least: l
     assert load_catalogue().patch_exists(product, least, ON) is exists
 
 
+@pytest.mark.parametrize(
+    ("build", "high", "on", "advice"),
+    [
+        ("15.2.2562.53", None, ON, "none"),
+        ("15.2.2562.17", None, ON, "patch"),
+        ("15.2.2562.99", None, ON, "unknown"),
+        ("15.2.196.0", None, ON, "replace"),
+        ("15.1.2507.44", None, ON, "replace"),
+        ("15.1.2507.44", None, date(2026, 10, 31), "patch"),
+        ("15.1.2507.6", "15.1.2507.43", date(2024, 3, 1), "unknown"),
+        ("8.3.517.0", None, ON, "replace"),
+        ("8.3.517.0", None, date(2017, 4, 11), "none"),
+    ],
+)
+def test_advice(build: str, high: str | None, on: date, advice: str) -> None:
+    """Replace where no update comes any more, the paid programme included; patch only what is missing for sure."""
+    assert advice_of(assess(build, high=high, on=on), on) == advice
+
+
+def test_missing_updates_have_the_names_of_the_own_branch() -> None:
+    """An admin of CU15 is not sent to an update of CU14; the count is that of the assessment."""
+    build, on = Build(15, 2, 1748, 42), date(2026, 10, 10)
+    missing = load_catalogue().missing("Microsoft Exchange 2019", build, on)
+    assert [one.name for one in missing][:2] == ["CU15 Feb26SU", "CU15 Jun26SU"]
+    assert len(missing) == assess(str(build), on=on).missing
+    assert list(missing) == sorted(missing, key=lambda one: one.released)
+
+
+def test_open_holes_are_told_with_the_day_since_which_they_are_exploited() -> None:
+    """A hole whose entry is to come is open, and not exploited yet."""
+    catalogue, build = load_catalogue(), Build(15, 1, 2106, 6)
+    before, after = (catalogue.open_cves("Microsoft Exchange 2016", build, date(2021, month, 3)) for month in (10, 11))
+    assert before["CVE-2021-26855"] is None
+    assert after["CVE-2021-26855"] == date(2021, 11, 3)
+    assert len(after) == assess(str(build), on=date(2021, 11, 3)).cves_open
+
+
+@pytest.mark.parametrize(
+    ("build", "product"),
+    [("15.1.2507.61", "Microsoft Exchange 2016"), ("6.5.7638.0", "Microsoft Exchange 2003"), ("5.5.2653.13", None)],
+)
+def test_product_of_a_build_by_numbers_or_list(build: str, product: str | None) -> None:
+    """Exchange 2003 is known by the list only: no header shows its builds."""
+    assert load_catalogue().product_listed(parse_build(build)) == product
+
+
 # --- ranges ----------------------------------------------------------------------------------------------------------
 
 
@@ -372,11 +422,11 @@ def test_catalogue_knows_the_day_of_its_newest_fact() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["P,CU1,,15.1.x.1,,2020-01-01,,", "P,CU1,,15.1.1.1,,someday,,", "P,CU1", "P,CU1,,15.1.1.1,,2020-01-01"],
+    ["P,CU1,,15.1.x.1,,2020-01-01,,s,", "P,CU1,,15.1.1.1,,someday,,s,", "P,CU1", "P,CU1,,15.1.1.1,,2020-01-01"],
 )
 def test_unreadable_row_is_named(line: str) -> None:
     """The error says which line of which file."""
-    text = f"product,cumulative_update,security_update,build,long_build,released,kb,note\n{line}\n"
+    text = f"product,cumulative_update,security_update,build,long_build,released,kb,source,note\n{line}\n"
     with pytest.raises(CatalogueError, match=r"line 2 of builds\.csv"):
         parse_rows("builds.csv", text, build_row)
 

@@ -64,6 +64,44 @@ def test_ties_from_strongest_to_weakest(changes: dict[str, str], expected: tuple
     assert found == Identity(tie=tie, connector=connector, server=server, matches=matches)  # type: ignore[arg-type]
 
 
+NAMED = {"name": "ex01.contoso.co.uk", "helo": "mail.contoso.co.uk"}
+NAMED_ID = f"ex01.contoso.co.uk@{PEER}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "tie"),
+    [
+        (NAMED, "domain"),
+        (NAMED | {"helo": "MAIL.Contoso.CO.uk"}, "domain"),
+        (NAMED | {"helo": "contoso.co.uk"}, "domain"),
+        (NAMED | {"helo": "x", "client_name": "Out.contoso.co.uk", "client_resolve": "ok"}, "domain"),
+        (NAMED | {"helo": "x", "client_name": "out.contoso.co.uk", "client_resolve": "failed"}, "untied"),
+        (NAMED | {"helo": "mail.fabrikam.co.uk"}, "untied"),
+        (NAMED | {"helo": "co.uk"}, "untied"),
+        (NAMED | {"helo": ""}, "untied"),
+        (NAMED | {"helo": "ex01.contoso.co.uk"}, "helo"),
+        ({"name": "ex01.contoso.local", "helo": "mail.contoso.local"}, "untied"),
+        ({"name": "a.blogspot.com", "helo": "b.blogspot.com"}, "untied"),
+        ({"name": "10.0.0.1", "helo": "10.0.0.2"}, "untied"),
+        ({"name": "a" * 300 + ".contoso.co.uk", "helo": "mail.contoso.co.uk"}, "untied"),
+        ({"name": "ex01.contoso.co.uk", "helo": "m\u00fcller.contoso.co.uk"}, "untied"),
+    ],
+)
+def test_a_domain_ties_its_hosts_by_the_public_suffix_list(changes: dict[str, str], tie: str) -> None:
+    """One owner's names are tied; a public suffix, a private name, and an address belong to nobody."""
+    assert NAMING.identify(facts(START, **changes)).tie == tie
+
+
+def test_a_tie_by_domain_gives_an_id_only_where_the_policy_opens_cases_by_it() -> None:
+    """By default it is told and nothing follows from it; a policy may let it open."""
+    told = NAMING.identify(facts(START, **NAMED))
+    assert told == Identity(tie="domain", connector="internet", server=None, matches=())
+    opening = Naming(policy_for(open_ties=("connector", "verified", "helo", "domain")))
+    assert opening.identify(facts(START, **NAMED)) == Identity(
+        tie="domain", connector="internet", server=NAMED_ID, matches=(NAMED_ID,)
+    )
+
+
 def test_a_tls_name_that_the_mta_verified_ties_whatever_the_address() -> None:
     """The subject name of a certificate is stronger than where it connects from."""
     policy = policy_for(

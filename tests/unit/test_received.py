@@ -1,5 +1,6 @@
 """Lines of `Received`, read one by one and as own runs."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,10 @@ def test_there_are_examples() -> None:
         ("from (x (nested by evil.example) y) by real.example with SMTP; x", "real.example", "other-line"),
         ("from jo@a.example by relay.example by uid 10599 with scanner; x", "relay.example", "other-line"),
         ("from a by evil.example by real.example with SMTP; x", "real.example", "other-line"),
-        ("(qmail 12300 invoked by uid 99); x", "", "other-line"),
         ("from nothing", "", "other-line"),
         ("FROM a.example BY B.example WITH SMTP", "b.example", "other-line"),
         ("from a by b with SMTP; x by c.example", "b", "other-line"),
         (exchange("15.20.1.1", by="mail.notoutlook.com"), "mail.notoutlook.com", "forged-exchange-online"),
-        (exchange("15.20.1.1", by="outlook.office365.com"), "outlook.office365.com", "exchange-online"),
         (exchange("9.0.1.1"), "ex01.contoso.example", "no-such-product"),
         (exchange("14.16.1.1"), "ex01.contoso.example", "no-such-product"),
         (exchange("15.1.2507.61").replace("; ", ") ; "), "ex01.contoso.example", "other-line"),
@@ -75,6 +74,16 @@ def test_line_without_product_says_why(line: str, name: str, reason: str) -> Non
     """A line that names no product is read for its host, and the reason says why there is no product."""
     reading = read_line(line)
     assert (reading.name, reading.reason, reading.product) == (name, reason, None)
+
+
+def test_exchange_online_is_read_and_never_judged() -> None:
+    """A build under one of Microsoft's own names is shown, whatever its numbers say, and proves nothing of any server."""
+    for build in ("15.20.8813.22", "15.1.112.19", "14.1.225.22"):
+        line = exchange(build, by="mail.Protection.Outlook.com")
+        reading = read_line(line)
+        assert (reading.product, reading.build, reading.reason) == ("Exchange Online", build, "exchange-online")
+        assert not reading.judged
+        assert read_own_run([line], load_catalogue()).reading is None
 
 
 def test_padding_makes_no_difference() -> None:
@@ -176,16 +185,32 @@ def test_cut_makes_no_word() -> None:
     assert read_line(line).name == ""
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize(
-    "piece", ["a", " ", "(", "()", '"', "@", '"@', " by x", " for x", "\0", "\r\n ", "<", ";", "by a.example ("]
-)
-def test_megabyte_is_read_at_once(piece: str) -> None:
-    """A header of 1 MB is answered, whatever it is made of, and bounded on the way."""
-    line = piece * (1_000_000 // len(piece))
-    assert read_line(line).product is None
+MEGABYTE = 1_000_000
+MEGABYTE_S = 0.010
+"""CPU seconds for a header of 1 MB, the best of some tries: other work on the machine makes single ones slower."""
+
+HOSTILE = (
+    "a", " ", "(", "()", '"', "@", '"@', "a@", '"a"@', '"a@"', '"."', " by x", " for x", " for a@b", "\0", "\r\n ", "\u20ac", "<", '<"', ";",
+    "\\", '\\"', "by a.example (", ") by x ", "(Exim 4.92) ", " by x (a) (b) (c)", "from a (b (c) ", "with Microsoft SMTP Server id 1",
+    f" {exchange('8.1.240.6')}",
+)  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", HOSTILE)
+@pytest.mark.parametrize("front", ["", "from a", "from a by mx.example "])
+def test_megabyte_is_read_in_ten_milliseconds(front: str, piece: str) -> None:
+    """A header of 1 MB is answered at once, whatever it is made of, and bounded on the way."""
+    line = front + piece * (MEGABYTE // len(piece))
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        reading = read_line(line)
+        took.append(time.process_time() - began)
+    assert min(took) < MEGABYTE_S
     assert len(redact(line)) <= LINE_LENGTH_MAX
     assert len(unfold(line)) <= RAW_LENGTH_MAX
+    assert reading.judged == (piece == HOSTILE[-1])
 
 
 @pytest.mark.timeout(20)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from services.cli.look.own_line import by_of, handover_of
+from services.cli.look.own_line import by_of, handover_of, normal
 
 TOP_SHARE = 0.05
 """A host that writes the top line of so many mails is an own one, wherever else its line stands."""
@@ -53,14 +53,14 @@ def note_chain(chains: Chains, received: Sequence[bytes]) -> None:
         return
     chains.mails += 1
     pairs = sum(map(len, chains.outside.values()))
-    for index, value in enumerate(received[:CHAIN_LINES]):
-        handover = handover_of(value)
-        by = handover.by if handover else by_of(value)
+    lines = [normal(value) for value in received[: CHAIN_LINES + 1]]
+    for index, line in enumerate(lines[:CHAIN_LINES]):
+        handover, by = handover_of(line), by_of(line)
         if index == 0 and (by in chains.tops or len(chains.tops) < HOSTS_MAX):
             chains.tops[by] = chains.tops.get(by, 0) + 1
-        if handover is not None and handover.private:
+        if handover is not None and handover.inside:
             continue
-        below = by_of(received[index + 1]) if index + 1 < len(received) else ""
+        below = by_of(lines[index + 1]) if index + 1 < len(lines) else ""
         if below and pairs < HOSTS_MAX:
             following = chains.outside.setdefault(by, {})
             following[below] = following.get(below, 0) + 1

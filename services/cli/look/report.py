@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from datetime import date
 
 import msgspec
@@ -10,16 +11,27 @@ from services.cli.look.fleet import Fleet, Server, fleet_of
 from services.cli.look.outlook import DRAWN_DAYS, DayAhead, day_ahead, outlook_of
 from services.cli.look.scan import Scanned
 from services.cli.look.sources import Trouble
-from services.cli.look.tally import PEERS_MAX
+from services.cli.look.tally import PEERS_MAX, Tally
 from shared.domain.catalogue import BuildCatalogue
+from shared.domain.other_products import OtherAssessment
 from shared.domain.policy import Policy
+
+
+class Other(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a product that is shown and never judged, and what is known of it."""
+
+    product: str
+    version: str
+    mails: int
+    known: OtherAssessment
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
     """
     What was read. peers_capped: there were more than could be told apart. own: the reader's own hosts.
 
-    products: product that the sender's newest line names, "" for none -> mails. troubles: the first of them.
+    products: product that the sender's newest line names, "" for none -> mails. others: of products that are not judged,
+    by version, most mails first. troubles: the first of them.
     """
 
     mails: int
@@ -32,6 +44,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[str, ...]
     own_inferred: bool
     products: dict[str, int]
+    others: tuple[Other, ...]
     troubles: tuple[Trouble, ...]
     troubles_all: int
 
@@ -62,7 +75,8 @@ def report_of(scanned: Scanned, policy: Policy, catalogue: BuildCatalogue, *, on
         peers_capped=len(tally.peers) >= PEERS_MAX,
         own=tuple(sorted(scanned.own.names)),
         own_inferred=scanned.own.inferred,
-        products=dict(sorted(tally.products.items(), key=lambda one: (-one[1], one[0]))),
+        products=_products(tally),
+        others=_others(tally, catalogue, on),
         troubles=tuple(tally.troubles),
         troubles_all=tally.troubles_all,
     )
@@ -74,6 +88,27 @@ def report_of(scanned: Scanned, policy: Policy, catalogue: BuildCatalogue, *, on
         fleet=fleet,
         outlook=outlook_of(fleet, policy),
         days=tuple(day_ahead(fleet, policy, day) for day in DRAWN_DAYS),
+    )
+
+
+def _products(tally: Tally) -> dict[str, int]:
+    mails: Counter[str] = Counter()
+    for named, count in tally.products.items():
+        mails[named.product] += count
+    return dict(sorted(mails.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _others(tally: Tally, catalogue: BuildCatalogue, on: date) -> tuple[Other, ...]:
+    known = catalogue.others
+    found = [(mails, named) for named, mails in tally.products.items() if named.version]
+    return tuple(
+        Other(
+            product=named.product,
+            version=named.version,
+            mails=mails,
+            known=known.assess(named.product, named.version, on=on),
+        )
+        for mails, named in sorted(found, key=lambda one: (-one[0], one[1]))
     )
 
 

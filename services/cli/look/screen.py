@@ -19,6 +19,7 @@ TABLE_WIDTH = 140
 
 TROUBLES_SHOWN = 10
 GATEWAYS_SHOWN = 10
+OTHERS_SHOWN = 10
 
 
 def show(report: Report, console: Console, *, everything: bool) -> None:
@@ -35,6 +36,7 @@ def show(report: Report, console: Console, *, everything: bool) -> None:
         )
     _remarks(shown, console)
     _gateways(report.fleet, console)
+    _others(report, console)
     _outlook(report, console)
     console.print("\n[bold]What a header cannot show[/]")
     for line in words.CANNOT_SHOW:
@@ -143,6 +145,18 @@ def _gateways(fleet: Fleet, console: Console) -> None:
         console.print(f"  {escape(name)}: {_hidden(hides)}")
     if len(fleet.gateways) > GATEWAYS_SHOWN:
         console.print(f"  … and {len(fleet.gateways) - GATEWAYS_SHOWN} more")
+
+
+def _others(report: Report, console: Console) -> None:
+    """Versions of other products of which something bad is known; shown, never judged."""
+    told = [one for one in report.read.others if words.known_of(one)]
+    if not told:
+        return
+    console.print("\n[bold]Other products, shown and never judged[/]")
+    for one in told[:OTHERS_SHOWN]:
+        console.print(f"  {escape(one.product)} {escape(one.version)}, {one.mails:,} mails: {words.known_of(one)}.")
+    if len(told) > OTHERS_SHOWN:
+        console.print(f"  … and {len(told) - OTHERS_SHOWN} more; --json holds them.")
 
 
 def _outlook(report: Report, console: Console) -> None:

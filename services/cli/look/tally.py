@@ -4,17 +4,17 @@ Stored mails counted by who handed them over and what its own lines say: one tal
 The reader is asked once for lines that differ only in date, queue id and recipient: the answer hangs on none of them.
 """
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
 from services.cli.look.headers import received_of, seconds_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.mailbox import Block
-from services.cli.look.own_line import Handover, by_of, handover_of
+from services.cli.look.own_line import Handover, by_of, handover_of, normal, text_of
 from services.cli.look.own_names import Own
 from services.cli.look.sources import Trouble
 from shared.domain.catalogue import BuildCatalogue
@@ -30,6 +30,12 @@ DAYS_MAX = 400_000
 PEERS_MAX = 500_000
 """Different peers that are told apart; at the bound the report says "at least"."""
 
+PRODUCTS_MAX = 5_000
+"""Different (product, version) in one tally; a further one is counted nowhere but in the mails."""
+
+LINES_LOOKED_AT = 60
+"""Lines of one mail, top first; an own run has below 10, and Postfix refuses mail of over 50 hops."""
+
 HOURS_KEPT = 24
 """Distinct hours that are kept of a sender: no policy asks for more before a case opens."""
 
@@ -38,13 +44,16 @@ TROUBLES_MAX = 1_000
 
 _RUNS_KEPT = 65_536
 
-# What differs from mail to mail and says nothing: the queue id (no build: letters, no dots) and the recipient.
-_QUEUE_ID = re.compile(rb" id [A-Za-z0-9]{5,40}(?=[ ;\r\n])")
-_RECIPIENT = re.compile(rb"\s+for <[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,255}>(?=\s*;)")
-_DATE = re.compile(
-    rb";\s*[A-Z][a-z]{2}, {1,2}\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]{1,5}\))?\s*\Z"
-)
-_ANY_DATE = b"; Mon, 1 Jan 2001 00:00:00 +0000"
+
+class Named(NamedTuple):
+    """What a line names: product, "" for none; the version of one that is not judged, as the line has it."""
+
+    product: str
+    version: str
+    judged: bool
+
+
+_NOTHING = Named("", "", judged=False)
 
 
 class Sender(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -78,7 +87,7 @@ class Tally(msgspec.Struct, array_like=True):
     What some pieces hold.
 
     no_received: mails without any such line, as drafts and sent ones. own_only: mails that never left the own servers.
-    products: product of the sender's top line, "" where it names none -> mails.
+    products: what the sender's top line names -> mails; PRODUCTS_MAX at most.
     """
 
     mails: int = 0
@@ -88,7 +97,7 @@ class Tally(msgspec.Struct, array_like=True):
     beyond: int = 0
     undated: int = 0
     senders: dict[Sender, Count] = msgspec.field(default_factory=dict)
-    products: dict[str, int] = msgspec.field(default_factory=dict)
+    products: dict[Named, int] = msgspec.field(default_factory=dict)
     peers: set[int] = msgspec.field(default_factory=set)
     day_entries: int = 0
     troubles: list[Trouble] = msgspec.field(default_factory=list)
@@ -101,9 +110,7 @@ class Teller:
     def __init__(self, own: Own, catalogue: BuildCatalogue) -> None:
         self.tally = Tally()
         self._own = own
-        self._name_of = lru_cache(_RUNS_KEPT)(_name_of)
         self._run_of = lru_cache(_RUNS_KEPT)(lambda lines: _run_of(lines, catalogue))
-        self._product_of = lru_cache(_RUNS_KEPT)(_product_of)
 
     def trouble(self, trouble: Trouble) -> None:
         """Note what could not be read."""
@@ -127,26 +134,26 @@ class Teller:
         if not received:
             self.tally.no_received += 1
             return
-        last_own, handover = self.border(received)
-        if last_own + 1 >= len(received) and (handover is None or handover.private):
+        lines = [normal(value) for value in received[:LINES_LOOKED_AT]]
+        last_own, handover = self.border(lines)
+        if last_own + 1 >= len(lines) and (handover is None or handover.inside):
             self.tally.own_only += 1
             return
-        self.handed_over(handover, received[last_own + 1 :], seconds_of(received[last_own]))
+        self._handed_over(handover, lines[last_own + 1 :], seconds_of(received[last_own]))
 
-    def border(self, received: Sequence[bytes]) -> tuple[int, Handover | None]:
+    def border(self, lines: Sequence[bytes]) -> tuple[int, Handover | None]:
         """The index of the last own line, and who handed over to it."""
         index = 0
         while True:
-            handover = handover_of(received[index])
-            inside = handover is None or handover.private
-            if index + 1 >= len(received):
+            handover = handover_of(lines[index])
+            if index + 1 >= len(lines):
                 return index, handover
-            below = by_of(received[index + 1])
-            if below not in self._own.names and not (handover is not None and inside):
+            inside = handover is not None and handover.inside
+            if not inside and by_of(lines[index + 1]) not in self._own.names:
                 return index, handover
             index += 1
 
-    def handed_over(self, handover: Handover | None, lines: Sequence[bytes], seconds: int | None) -> None:
+    def _handed_over(self, handover: Handover | None, lines: Sequence[bytes], seconds: int | None) -> None:
         """Count one mail by the sender's lines, top first, as they stood when it came."""
         tally = self.tally
         run, deeper = self._own_run(lines)
@@ -155,27 +162,20 @@ class Teller:
             if handover
             else Sender("", "", "", "unknown", run)
         )
-        product = self._product_of(_normal(lines[0])) if lines else ""
-        tally.products[product] = tally.products.get(product, 0) + 1
+        named = product_of(lines[0]) if lines else _NOTHING
+        if named in tally.products or len(tally.products) < PRODUCTS_MAX:
+            tally.products[named] = tally.products.get(named, 0) + 1
         if handover and len(tally.peers) < PEERS_MAX:
             tally.peers.add(_mark_of(handover.peer))
         count = self._count_of(sender)
         if count is not None:
             self._note(count, seconds)
-            self._note_hidden(count, deeper)
+            _note_hidden(count, deeper)
 
     def _own_run(self, lines: Sequence[bytes]) -> tuple[OwnRun, Sequence[bytes]]:
-        own: list[bytes] = []
-        name = ""
-        for value in lines:
-            normal = _normal(value)
-            writer = self._name_of(normal)
-            if own and writer != name:
-                break
-            name = writer
-            own.append(normal)
-            if not name:
-                break
+        name = by_of(lines[0]) if lines else ""
+        length = next((index for index, line in enumerate(lines) if by_of(line) != name), len(lines))
+        own = lines[: length if name else 1]
         return self._run_of(tuple(own)), lines[len(own) :]
 
     def _count_of(self, sender: Sender) -> Count | None:
@@ -204,13 +204,15 @@ class Teller:
             count.days[day] = 1
             self.tally.day_entries += 1
 
-    def _note_hidden(self, count: Count, deeper: Sequence[bytes]) -> None:
-        """Products of servers behind this one, as hints: those lines came as content of the mail."""
-        for value in deeper[:_HIDDEN_LINES]:
-            product = self._product_of(_normal(value))
-            if product and (product in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS):
-                count.hidden[product] = count.hidden.get(product, 0) + 1
-                return
+
+def _note_hidden(count: Count, deeper: Sequence[bytes]) -> None:
+    """Products of servers behind this one, as hints: those lines came as content of the mail."""
+    for line in deeper[:_HIDDEN_LINES]:
+        named = product_of(line)
+        if named.judged:
+            if named.product in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS:
+                count.hidden[named.product] = count.hidden.get(named.product, 0) + 1
+            return
 
 
 _HIDDEN_LINES = 4
@@ -263,22 +265,15 @@ def _note_hour(count: Count, hour: int) -> None:
         count.hours.append(hour)
 
 
-def _normal(value: bytes) -> bytes:
-    """The value with any date, queue id and plain recipient made equal; other text stays, byte for byte."""
-    value = _QUEUE_ID.sub(b" id X", value)
-    if b"for <" in value:
-        value = _RECIPIENT.sub(b"", value)
-    return _DATE.sub(_ANY_DATE, value)
-
-
-def _name_of(normal: bytes) -> str:
-    return read_line(normal.decode("latin-1")).name
-
-
-def _product_of(normal: bytes) -> str:
-    return read_line(normal.decode("latin-1")).product or ""
+@lru_cache(_RUNS_KEPT)
+def product_of(line: bytes) -> Named:
+    """What a `normal` line names."""
+    read = read_line(text_of(line))
+    if read.product is None:
+        return _NOTHING
+    return Named(read.product, "" if read.judged else read.version, read.judged)
 
 
 def _run_of(lines: tuple[bytes, ...], catalogue: BuildCatalogue) -> OwnRun:
-    run = read_own_run([line.decode("latin-1") for line in lines], catalogue)
+    run = read_own_run([text_of(line) for line in lines], catalogue)
     return msgspec.structs.replace(run, lines=run.lines[:1])

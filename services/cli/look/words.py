@@ -1,6 +1,7 @@
 """How the report calls things, in English; for the screen. The page has its own words in each language."""
 
 from services.cli.look.fleet import Server
+from services.cli.look.report import Other
 
 TIES = {
     "connector": "connector",
@@ -43,3 +44,16 @@ def standing_of(server: Server) -> str:
 def why_no_case(server: Server) -> str:
     """Why the policy would open no case for *server*."""
     return WHY_NOT[server.why_not].format(hours=server.hours_below)
+
+
+def known_of(other: Other) -> str:
+    """What is known against a version of another product; "" for nothing."""
+    known = other.known
+    parts = []
+    if known.ended is not None:
+        parts.append(f"support ended {known.ended}")
+    if known.exploited_fixed_later:
+        parts.append(f"a later version ends {len(known.exploited_fixed_later)} holes known to be exploited")
+    if parts and known.backported:
+        parts.append("which a distribution may have mended under the same number")
+    return ", ".join(parts)
