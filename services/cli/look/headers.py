@@ -50,7 +50,7 @@ def seconds_of(value: bytes) -> int | None:
     found = _DATE.search(value, value.rfind(b";") + 1)
     if found is None:
         return None
-    day = _day(found[1])
+    day = day_of(found[1])
     if day is None:
         return None
     seconds = day * 86_400 + int(found[2]) * 3_600 + int(found[3]) * 60 + int(found[4] or 0)
@@ -61,7 +61,7 @@ def seconds_of(value: bytes) -> int | None:
 
 
 @lru_cache(4096)
-def _day(text: bytes) -> int | None:
+def day_of(text: bytes) -> int | None:
     """Days since 1970 of `2 Nov 2026`; None where there is no such day, or the year is out of all reason."""
     day, month, year = text.split()
     return _ordinal(int(year), _MONTHS.get(month.lower()), int(day))

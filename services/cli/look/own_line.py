@@ -80,12 +80,19 @@ def handover_of(line: bytes) -> Handover | None:
     client = client_of(text)
     if client is None:
         return None
-    parsed = ip_address(client.address)
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    inside = any(mapped.version == network.version and mapped in network for network in _INSIDE)
     resolve = client.resolve
     if resolve == "ok" and not _CONFIRMS.search(text):
         resolve = "unknown"
-    return Handover(
-        peer_of(str(mapped)), inside, client.helo.lower().strip("[]"), client.name.lower().rstrip("."), resolve
-    )
+    return handover(client.address, client.helo, client.name, resolve)
+
+
+@lru_cache(_LINES_KEPT)
+def handover(address: str, helo: str, name: str, resolve: ClientResolve) -> Handover | None:
+    """The hand-over that these are; None where *address* is none."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    inside = any(mapped.version == network.version and mapped in network for network in _INSIDE)
+    return Handover(peer_of(str(mapped)), inside, helo.lower().strip("[]"), name.lower().rstrip("."), resolve)

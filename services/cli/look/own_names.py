@@ -51,13 +51,11 @@ def note_chain(chains: Chains, received: Sequence[bytes]) -> None:
     """Count the top lines of one mail."""
     if not received:
         return
-    chains.mails += 1
     pairs = sum(map(len, chains.outside.values()))
     lines = [normal(value) for value in received[: CHAIN_LINES + 1]]
+    note_top(chains, lines[0])
     for index, line in enumerate(lines[:CHAIN_LINES]):
         handover, by = handover_of(line), by_of(line)
-        if index == 0 and (by in chains.tops or len(chains.tops) < HOSTS_MAX):
-            chains.tops[by] = chains.tops.get(by, 0) + 1
         if handover is not None and handover.inside:
             continue
         below = by_of(lines[index + 1]) if index + 1 < len(lines) else ""
@@ -66,6 +64,14 @@ def note_chain(chains: Chains, received: Sequence[bytes]) -> None:
             following[below] = following.get(below, 0) + 1
         if handover is not None:
             return
+
+
+def note_top(chains: Chains, line: bytes) -> None:
+    """Count a mail by its top line, in `normal` form."""
+    chains.mails += 1
+    by = by_of(line)
+    if by in chains.tops or len(chains.tops) < HOSTS_MAX:
+        chains.tops[by] = chains.tops.get(by, 0) + 1
 
 
 def infer(chains: Chains) -> Own:

@@ -76,6 +76,8 @@ def _lead(report: Report, words: Words) -> Iterator[Html]:
             outside=number(fleet.mails_from_outside, words),
         ),
     )
+    if read.no_lines:
+        yield tag("p", words.no_lines.format(mails=number(read.no_lines, words)))
     own = ", ".join(read.own) or "-"
     yield tag("p", words.own.format(own=own + (f" ({words.inferred})" if read.own_inferred else "")), class_="soft")
     yield tag("p", words.data.format(data=report.data_of, on=report.on), class_="soft")

@@ -18,6 +18,7 @@ class Words(NamedTuple):
     own: str
     inferred: str
     data: str
+    no_lines: str
     tiles: tuple[str, str, str, str, str]
     ages_title: str
     ages_caption: str
@@ -68,6 +69,7 @@ ENGLISH = Words(
     own="Own servers: {own}.",
     inferred="inferred from the mails",
     data="Updates and holes as known on {data}; this report is of {on}.",
+    no_lines="Of {mails} mails the log shows no line, so no product: see “patchgate recipe postfix-log”.",
     tiles=(
         "servers that are judged",
         "of them out of date",
@@ -162,6 +164,7 @@ GERMAN = Words(
     own="Eigene Server: {own}.",
     inferred="aus den Mails erschlossen",
     data="Updates und Lücken nach dem Stand vom {data}; dieser Bericht ist vom {on}.",
+    no_lines="Von {mails} Mails zeigt das Log keine Zeile, also kein Produkt: siehe „patchgate recipe postfix-log“.",
     tiles=(
         "beurteilte Server",
         "davon veraltet",

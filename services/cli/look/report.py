@@ -28,7 +28,7 @@ class Other(msgspec.Struct, frozen=True, kw_only=True):
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What was read. peers_capped: there were more than could be told apart. own: the reader's own hosts.
+    What was read. no_lines: mails of logs that hold no line of theirs. peers_capped: there were more than could be told apart. own: the reader's own hosts.
 
     products: product that the sender's newest line names, "" for none -> mails. others: of products that are not judged,
     by version, most mails first. troubles: the first of them.
@@ -36,6 +36,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
     mails: int
     no_received: int
+    no_lines: int
     own_only: int
     undated: int
     cut: int
@@ -68,6 +69,7 @@ def report_of(scanned: Scanned, policy: Policy, catalogue: BuildCatalogue, *, on
     read = Read(
         mails=tally.mails,
         no_received=tally.no_received,
+        no_lines=tally.no_lines,
         own_only=tally.own_only,
         undated=tally.undated,
         cut=tally.cut,

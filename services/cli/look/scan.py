@@ -16,9 +16,11 @@ from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.jsonl import mails_of as exported_of
 from services.cli.look.mailbox import Block, blocks_of
-from services.cli.look.own_names import Chains, Own, infer, merged, note_chain
-from services.cli.look.sources import Piece, Trouble, pieces_of, reason_of
-from services.cli.look.tally import Tally, Teller, add
+from services.cli.look.own_line import normal
+from services.cli.look.own_names import Chains, Own, infer, merged, note_chain, note_top
+from services.cli.look.postfix_log import Logged, logged_in
+from services.cli.look.sources import UNREADABLE, Piece, Trouble, pieces_of, reason_of
+from services.cli.look.tally import Found, Tally, Teller, add
 from shared.domain.catalogue import BuildCatalogue, load_catalogue
 
 SAMPLE_PIECES = 64
@@ -110,9 +112,15 @@ def _catalogue() -> BuildCatalogue:
     return load_catalogue()
 
 
-def mails_of(piece: Piece) -> Iterator[Block | Headers | Trouble]:
+def mails_of(piece: Piece) -> Iterator[Found]:
     """What the door for this kind of piece brings."""
-    return exported_of(piece) if piece.kind == "jsonl" else blocks_of(piece)
+    match piece.kind:
+        case "jsonl":
+            return exported_of(piece)
+        case "log":
+            return logged_in(piece)
+        case "mbox" | "mail":
+            return blocks_of(piece)
 
 
 def chains_of(piece: Piece) -> Chains:
@@ -124,7 +132,9 @@ def chains_of(piece: Piece) -> Chains:
                 note_chain(chains, received_of(found.headers))
             elif isinstance(found, Headers):
                 note_chain(chains, found.received)
-    except (OSError, EOFError, ValueError):
+            elif isinstance(found, Logged) and found.own:
+                note_top(chains, normal(found.own))
+    except UNREADABLE:
         return chains
     return chains
 
@@ -135,6 +145,6 @@ def tally_of(piece: Piece, own: Own) -> Tally:
     try:
         for found in mails_of(piece):
             teller.told(found)
-    except (OSError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         teller.trouble(Trouble(piece.paths[0], f"breaks off: {reason_of(error)}"))
     return teller.tally

@@ -58,6 +58,8 @@ def _seen(report: Report, console: Console) -> None:
         f"Exchange that is judged: {_share(fleet.mails_judged, fleet)}; tied to its sender {_share(fleet.mails_tied, fleet)}, "
         f"not tied {_share(fleet.mails_not_tied, fleet)}; all else {_share(fleet.mails_unknown, fleet)}."
     )
+    if read.no_lines:
+        console.print(words.NO_LINES.format(mails=read.no_lines))
     products = sorted(read.products.items(), key=lambda one: -one[1])
     named = [f"{escape(product)} {mails:,}" for product, mails in products if product]
     if named:

@@ -11,6 +11,7 @@ import lzma
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -25,10 +26,18 @@ BATCH_FILES = 500
 
 SNIFF_BYTES = 4096
 
-Kind = Literal["mbox", "mail", "jsonl"]
+Kind = Literal["mbox", "mail", "jsonl", "log"]
 
 _MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 _HEADER_LINE = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
+# What syslog puts in front of each line, or a line of Postfix whatever stands before it.
+_LOG_LINE = re.compile(
+    rb"[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d[. ]|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"
+    rb"|-- (?:Logs begin|Journal begins|Boot )|[^\r\n]{1,120}[ /](?:smtpd|cleanup|qmgr|postscreen|smtp|anvil)\[\d+\]: "
+)
+
+UNREADABLE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+"""What a file that cannot be read, or breaks off, raises."""
 
 
 class Trouble(NamedTuple):
@@ -68,7 +77,7 @@ def _pieces_of_path(top: Path) -> Iterator[Piece | Trouble]:
         try:
             with open_plain(path) as stream:
                 first = stream.read(SNIFF_BYTES)
-        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+        except UNREADABLE as error:
             yield Trouble(path, f"cannot be read: {reason_of(error)}")
             continue
         kind = kind_of(first)
@@ -153,6 +162,8 @@ def kind_of(first: bytes) -> Kind | None:
         return "mbox"
     if text[:1] == b"{":
         return "jsonl"
+    if _LOG_LINE.match(text):
+        return "log"
     return "mail" if _HEADER_LINE.match(text) else None
 
 
@@ -191,6 +202,29 @@ def open_plain(path: str) -> BinaryIO:
             zstandard.ZstdDecompressor().stream_reader(stream, closefd=True, read_across_frames=True)
         )
     return stream
+
+
+def lines_of(stream: BinaryIO, start: int, longest: int) -> Iterator[tuple[int, bytes]]:
+    """
+    The lines that begin at byte *start* or later, without their ends, each with the byte where it begins.
+
+    longest: bytes of a line that are given; the rest of a longer one is passed over, whatever its length.
+    """
+    at = start
+    if start:
+        stream.seek(start - 1)
+        at += _passed_over(stream, b"") - 1
+    while line := stream.readline(longest):
+        yield at, line.rstrip(b"\r\n")
+        at += len(line) + _passed_over(stream, line)
+
+
+def _passed_over(stream: BinaryIO, line: bytes) -> int:
+    """Bytes of the line that goes on behind *line*, which are read."""
+    passed = 0
+    while not line.endswith(b"\n") and (line := stream.readline(SNIFF_BYTES)):
+        passed += len(line)
+    return passed
 
 
 def reason_of(error: BaseException) -> str:

@@ -14,11 +14,12 @@ import msgspec
 from services.cli.look.headers import received_of, seconds_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.mailbox import Block
-from services.cli.look.own_line import Handover, by_of, handover_of, normal, text_of
+from services.cli.look.own_line import Handover, by_of, handover, handover_of, normal, text_of
 from services.cli.look.own_names import Own
+from services.cli.look.postfix_log import Logged
 from services.cli.look.sources import Trouble
 from shared.domain.catalogue import BuildCatalogue
-from shared.domain.evidence import OwnRun
+from shared.domain.evidence import ClientResolve, OwnRun
 from shared.domain.received import read_line, read_own_run
 
 SENDERS_MAX = 50_000
@@ -86,12 +87,13 @@ class Tally(msgspec.Struct, array_like=True):
     """
     What some pieces hold.
 
-    no_received: mails without any such line, as drafts and sent ones. own_only: mails that never left the own servers.
+    no_received: mails without any such line, as drafts and sent ones. no_lines: mails of logs that tell no such line. own_only: mails that never left the own servers.
     products: what the sender's top line names -> mails; PRODUCTS_MAX at most.
     """
 
     mails: int = 0
     no_received: int = 0
+    no_lines: int = 0
     own_only: int = 0
     cut: int = 0
     beyond: int = 0
@@ -102,6 +104,10 @@ class Tally(msgspec.Struct, array_like=True):
     day_entries: int = 0
     troubles: list[Trouble] = msgspec.field(default_factory=list)
     troubles_all: int = 0
+
+
+Found = Block | Headers | Logged | Trouble
+"""What a door brings."""
 
 
 class Teller:
@@ -118,13 +124,15 @@ class Teller:
         if len(self.tally.troubles) < TROUBLES_MAX:
             self.tally.troubles.append(trouble)
 
-    def told(self, found: Block | Headers | Trouble) -> None:
+    def told(self, found: Found) -> None:
         """Count what a door brought."""
         if isinstance(found, Block):
             self.mail(received_of(found.headers))
             self.tally.cut += found.cut
         elif isinstance(found, Headers):
             self.mail(found.received)
+        elif isinstance(found, Logged):
+            self.logged(found)
         else:
             self.trouble(found)
 
@@ -140,6 +148,16 @@ class Teller:
             self.tally.own_only += 1
             return
         self._handed_over(handover, lines[last_own + 1 :], seconds_of(received[last_own]))
+
+    def logged(self, mail: Logged) -> None:
+        """Count one mail of a log."""
+        self.tally.mails += 1
+        client = handover(mail.address, mail.helo, *named_by_dns(mail.name))
+        if mail.auth or client is None or client.inside:
+            self.tally.own_only += 1
+            return
+        self.tally.no_lines += mail.received is None
+        self._handed_over(client, [normal(value) for value in mail.received or ()], mail.seconds)
 
     def border(self, lines: Sequence[bytes]) -> tuple[int, Handover | None]:
         """The index of the last own line, and who handed over to it."""
@@ -215,13 +233,18 @@ def _note_hidden(count: Count, deeper: Sequence[bytes]) -> None:
             return
 
 
+def named_by_dns(name: str) -> tuple[str, ClientResolve]:
+    """A client's name in the log of a Postfix, and what DNS said of it."""
+    return ("", "failed") if name.lower() == "unknown" else (name, "ok")
+
+
 _HIDDEN_LINES = 4
 _HIDDEN_PRODUCTS = 8
 
 
 def add(whole: Tally, one: Tally) -> None:
     """Add *one* to *whole*, within the same bounds."""
-    for name in ("mails", "no_received", "own_only", "cut", "beyond", "undated", "troubles_all"):
+    for name in ("mails", "no_received", "no_lines", "own_only", "cut", "beyond", "undated", "troubles_all"):
         setattr(whole, name, getattr(whole, name) + getattr(one, name))
     whole.troubles += one.troubles[: TROUBLES_MAX - len(whole.troubles)]
     for product, mails in one.products.items():

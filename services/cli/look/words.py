@@ -26,6 +26,10 @@ WHY_NOT = {
     "too-few-hours": "it was seen in {hours} distinct hours, and the policy asks for more",
 }
 
+NO_LINES = (
+    "Of {mails:,} mails the log shows no line, so no product: `patchgate recipe postfix-log` makes Postfix tell them."
+)
+
 CANNOT_SHOW = (
     "A header shows what a server says of itself, and anybody can write one; only a tied name is held to be true.",
     "A gateway or provider in front hides the server behind it; what stands deeper in the headers is a hint at most.",
