@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli.look.recipe import recipe_postfix_log
+from services.cli.look.rspamd import RECIPE
 from services.edge import __main__ as edge_process
 from services.edge.recipe import recipe_postfix
 from services.edge.settings import parse_endpoint
@@ -65,6 +66,12 @@ def postfix_log(config_dir: ConfigDir = "") -> None:
         typer.echo(f"patchgate: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(recipe_postfix_log(current), nl=False)
+
+
+@recipe.command()
+def rspamd() -> None:
+    """Print the lines that make an rspamd remember what `patchgate look` reads from its history; changes nothing."""
+    typer.echo(RECIPE, nl=False)
 
 
 def _read_postfix(config_dir: str) -> dict[str, str]:

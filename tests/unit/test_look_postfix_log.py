@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.cli.look import postfix_log as door
+from services.cli.look.logged import Logged
 from services.cli.look.own_names import Own
-from services.cli.look.postfix_log import Logged, logged_in
+from services.cli.look.postfix_log import logged_in
 from services.cli.look.recipe import recipe_postfix_log
 from services.cli.look.scan import tally_of
 from services.cli.look.sources import Piece, Trouble, kind_of, pieces_of
@@ -59,7 +60,7 @@ def test_a_plain_log_gives_peer_name_and_time(tmp_path: Path) -> None:
     text += logs.mail(AT, "4Zq1abcdf", "unknown[2001:db8::7]")
     one, two = _mails(_written(tmp_path / "log", text))
     assert (one.address, one.name, one.helo, one.received) == ("192.0.2.7", "ex.example", "", None)
-    assert (two.address, two.name) == ("2001:db8::7", "unknown")
+    assert (two.address, two.name, two.resolve) == ("2001:db8::7", "", "failed")
     assert one.seconds == datetime(2026, 11, 2, 10, 11, 12, tzinfo=UTC).timestamp()
 
 

@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import NamedTuple
 
 from services.cli.look.headers import day_of
+from services.cli.look.logged import Logged
 from services.cli.look.sources import Piece, Trouble, lines_of, open_plain
 
 OPEN_MAX = 4_000
@@ -45,23 +45,6 @@ _YEARS_BACK = 8  # to a year that has a 29 February
 _DAY_S = 86_400
 
 
-class Logged(NamedTuple):
-    """
-    One mail of a log. name: of the client, `unknown` where DNS did not confirm one; helo: "" where the log has it not.
-
-    auth: a user who logged in. received: the sender's lines, top first, from their last `by` on; None where no line was logged.
-    own: the host that wrote our line, "" where that was not logged. seconds: since 1970 UTC, None without a readable stamp.
-    """
-
-    address: str
-    name: str
-    helo: str
-    auth: bool
-    received: tuple[bytes, ...] | None
-    own: bytes
-    seconds: int | None
-
-
 class _Open:
     """A mail that is not wholly told."""
 
@@ -89,9 +72,12 @@ class _Open:
 
     def mail(self) -> Logged:
         """The mail as it stands."""
+        name = self.client["name"].decode("ascii", "replace")
+        confirmed = name.lower() != "unknown"
         return Logged(
             address=self.client["address"].decode(),
-            name=self.client["name"].decode("ascii", "replace"),
+            name=name if confirmed else "",
+            resolve="ok" if confirmed else "failed",
             helo=self.helo.decode("latin-1"),
             auth=b" sasl_" in self.client["rest"],
             received=tuple(self.received) if self.told else None,

@@ -15,10 +15,12 @@ from typing import NamedTuple
 from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.jsonl import mails_of as exported_of
+from services.cli.look.logged import Logged
 from services.cli.look.mailbox import Block, blocks_of
 from services.cli.look.own_line import normal
 from services.cli.look.own_names import Chains, Own, infer, merged, note_chain, note_top
-from services.cli.look.postfix_log import Logged, logged_in
+from services.cli.look.postfix_log import logged_in
+from services.cli.look.rspamd import history_in
 from services.cli.look.sources import UNREADABLE, Piece, Trouble, pieces_of, reason_of
 from services.cli.look.tally import Found, Tally, Teller, add
 from shared.domain.catalogue import BuildCatalogue, load_catalogue
@@ -119,6 +121,8 @@ def mails_of(piece: Piece) -> Iterator[Found]:
             return exported_of(piece)
         case "log":
             return logged_in(piece)
+        case "rspamd":
+            return history_in(piece)
         case "mbox" | "mail":
             return blocks_of(piece)
 

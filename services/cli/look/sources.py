@@ -26,7 +26,7 @@ BATCH_FILES = 500
 
 SNIFF_BYTES = 4096
 
-Kind = Literal["mbox", "mail", "jsonl", "log"]
+Kind = Literal["mbox", "mail", "jsonl", "log", "rspamd"]
 
 _MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 _HEADER_LINE = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
@@ -35,6 +35,7 @@ _LOG_LINE = re.compile(
     rb"[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d[. ]|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"
     rb"|-- (?:Logs begin|Journal begins|Boot )|[^\r\n]{1,120}[ /](?:smtpd|cleanup|qmgr|postscreen|smtp|anvil)\[\d+\]: "
 )
+_HISTORY = re.compile(rb'\{\s*(?:"version"\s*:\s*\d+\s*,\s*)?"rows"\s*:|\[\s*[{\]]')
 
 UNREADABLE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """What a file that cannot be read, or breaks off, raises."""
@@ -99,7 +100,7 @@ def _batch(mails: list[tuple[str, int]]) -> Piece:
 
 
 def _pieces_of_file(kind: Kind, path: str, size: int) -> Iterator[Piece]:
-    if kind == "jsonl" or size <= PIECE_BYTES or compression_of(path):
+    if kind in {"jsonl", "rspamd"} or size <= PIECE_BYTES or compression_of(path):
         yield Piece(kind, (path,), 0, 0, size)
         return
     for start in range(0, size, PIECE_BYTES):
@@ -160,6 +161,8 @@ def kind_of(first: bytes) -> Kind | None:
         return None
     if text.startswith((b"From ", b">From ")):
         return "mbox"
+    if _HISTORY.match(text):
+        return "rspamd"
     if text[:1] == b"{":
         return "jsonl"
     if _LOG_LINE.match(text):

@@ -7,19 +7,20 @@ The reader is asked once for lines that differ only in date, queue id and recipi
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import dropwhile
 from typing import NamedTuple
 
 import msgspec
 
 from services.cli.look.headers import received_of, seconds_of
 from services.cli.look.jsonl import Headers
+from services.cli.look.logged import Logged
 from services.cli.look.mailbox import Block
 from services.cli.look.own_line import Handover, by_of, handover, handover_of, normal, text_of
 from services.cli.look.own_names import Own
-from services.cli.look.postfix_log import Logged
 from services.cli.look.sources import Trouble
 from shared.domain.catalogue import BuildCatalogue
-from shared.domain.evidence import ClientResolve, OwnRun
+from shared.domain.evidence import OwnRun
 from shared.domain.received import read_line, read_own_run
 
 SENDERS_MAX = 50_000
@@ -152,12 +153,15 @@ class Teller:
     def logged(self, mail: Logged) -> None:
         """Count one mail of a log."""
         self.tally.mails += 1
-        client = handover(mail.address, mail.helo, *named_by_dns(mail.name))
+        client = handover(mail.address, mail.helo, mail.name, mail.resolve)
         if mail.auth or client is None or client.inside:
             self.tally.own_only += 1
             return
         self.tally.no_lines += mail.received is None
-        self._handed_over(client, [normal(value) for value in mail.received or ()], mail.seconds)
+        lines = [normal(value) for value in mail.received or ()]
+        if mail.own_on_top:
+            lines = list(dropwhile(lambda line: by_of(line) in self._own.names, lines))
+        self._handed_over(client, lines, mail.seconds)
 
     def border(self, lines: Sequence[bytes]) -> tuple[int, Handover | None]:
         """The index of the last own line, and who handed over to it."""
@@ -231,11 +235,6 @@ def _note_hidden(count: Count, deeper: Sequence[bytes]) -> None:
             if named.product in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS:
                 count.hidden[named.product] = count.hidden.get(named.product, 0) + 1
             return
-
-
-def named_by_dns(name: str) -> tuple[str, ClientResolve]:
-    """A client's name in the log of a Postfix, and what DNS said of it."""
-    return ("", "failed") if name.lower() == "unknown" else (name, "ok")
 
 
 _HIDDEN_LINES = 4
