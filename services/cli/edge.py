@@ -1,4 +1,4 @@
-"""`patchgate edge` runs an edge; `patchgate recipe postfix` prints what puts it in front of a Postfix, and back."""
+"""`patchgate edge` runs an edge; `patchgate recipe` prints what puts it in front of a Postfix, or its lines into the log, and back."""
 
 import shutil
 import subprocess
@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.look.recipe import recipe_postfix_log
+from services.cli.look.rspamd import RECIPE
 from services.edge import __main__ as edge_process
 from services.edge.recipe import recipe_postfix
 from services.edge.settings import parse_endpoint
@@ -14,7 +16,9 @@ from shared.domain.errors import ConfigError
 _POSTCONF_S = 10.0
 _SERVICE_PARAMETERS = ("smtpd_milters", "smtpd_proxy_filter", "receive_override_options")
 
-recipe = typer.Typer(no_args_is_help=True, help="Lines for the MTA in front of which an edge stands.")
+recipe = typer.Typer(
+    no_args_is_help=True, help="Lines for your MTA: an edge in front of it, a log that `look` can read."
+)
 
 Socket = Annotated[
     str,
@@ -24,6 +28,7 @@ Socket = Annotated[
         help="Where the edge listens: unix:/path or inet:host:port; of several the first.",
     ),
 ]
+ConfigDir = Annotated[str, typer.Option("--config-dir", help="Of a Postfix that is not the default one.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +45,7 @@ def run() -> None:
 @recipe.command()
 def postfix(
     socket: Socket = "inet:127.0.0.1:11332",
-    config_dir: Annotated[str, typer.Option("--config-dir", help="Of a Postfix that is not the default one.")] = "",
+    config_dir: ConfigDir = "",
 ) -> None:
     """Print the lines and the undo lines for this machine's Postfix, and what to watch out for; changes nothing."""
     try:
@@ -50,6 +55,23 @@ def postfix(
         typer.echo(f"patchgate: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(recipe_postfix(current, endpoint=endpoint), nl=False)
+
+
+@recipe.command("postfix-log")
+def postfix_log(config_dir: ConfigDir = "") -> None:
+    """Print the lines and the undo lines that make this machine's Postfix log what `patchgate look` reads; changes nothing."""
+    try:
+        current = _read_postfix(config_dir)
+    except ConfigError as error:
+        typer.echo(f"patchgate: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(recipe_postfix_log(current), nl=False)
+
+
+@recipe.command()
+def rspamd() -> None:
+    """Print the lines that make an rspamd remember what `patchgate look` reads from its history; changes nothing."""
+    typer.echo(RECIPE, nl=False)
 
 
 def _read_postfix(config_dir: str) -> dict[str, str]:

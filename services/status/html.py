@@ -1,50 +1,32 @@
 """
-Parts of pages: everything that goes into one is escaped here, and the headers keep anything else out.
+Parts of the status pages; the headers keep anything else out.
 
-Text is escaped by `Html` on joining: a plain `str` never gets in unescaped. Style and script stand in the page and are let
+Everything is escaped by `markup`. Style and script stand in the page and are let
 in by their hash, so a script that a hostile HELO name brought along would not run even if an escape were forgotten.
 """
 
 import base64
-import html
-from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 from importlib import resources
 from urllib.parse import quote, urlencode
 
+from shared.runtime.markup import Html, esc, join, tag, void
 
-class Html(str):
-    """Text that is markup already."""
-
-    __slots__ = ()
-
-
-def esc(value: object) -> Html:
-    """*value* as text of a page; markup stays as it is. Control characters are shown, so none can hide or turn text."""
-    if isinstance(value, Html):
-        return value
-    return Html(html.escape("".join(_visible(char) for char in str(value)), quote=True))
-
-
-def tag(name: str, /, *content: object, **attributes: object) -> Html:
-    """One element; `class_` and `for_` lose their underscore, other underscores become hyphens; None and False leave one out."""
-    given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{esc(value)}"'
-        for key, value in attributes.items()
-        if value is not None and value is not False
-    )
-    return Html(f"<{name}{given}>{join(content)}</{name}>")
-
-
-def void(name: str, /, **attributes: object) -> Html:
-    """One element without content."""
-    return Html(tag(name, **attributes).removesuffix(f"</{name}>"))
-
-
-def join(parts: Iterable[object]) -> Html:
-    """Parts one after the other."""
-    return Html("".join(esc(part) for part in parts))
+__all__ = [
+    "HEADERS",
+    "Html",
+    "badge",
+    "esc",
+    "instant",
+    "join",
+    "list_link",
+    "page",
+    "seconds",
+    "server_link",
+    "tag",
+    "void",
+]
 
 
 def instant(moment: datetime | None, none: str = "—") -> Html:
@@ -98,16 +80,6 @@ def page(title: str, *body: object) -> Html:
     )
     content = tag("body", tag("header", nav), tag("main", *body), tag("script", Html(_JS)))
     return Html(f"<!doctype html>\n{tag('html', head, content, lang='en')}\n")
-
-
-def _visible(char: str) -> str:
-    # C0, C1, and the characters that turn the direction of text round.
-    if char in "\n\t" or (char.isprintable() or char == " "):
-        return char
-    return f"\\x{ord(char):02x}" if ord(char) <= _BYTE_MAX else f"\\u{ord(char):04x}"
-
-
-_BYTE_MAX = 0xFF
 
 
 def _asset(name: str) -> str:

@@ -167,6 +167,10 @@ class BuildCatalogue:
         """Listed builds of one branch, oldest first; empty when the branch is not listed."""
         return self._branches.get(branch, ())
 
+    def builds_of_product(self, product: str) -> tuple[BuildRow, ...]:
+        """Listed builds of *product*, oldest first; empty when it is not listed."""
+        return self._products.get(product, ())
+
     def newest_branch(self, product: str) -> Branch:
         """The highest branch that is listed for *product*; () when none is."""
         rows = self._products.get(product)
