@@ -56,7 +56,9 @@ def _of_fields(name: str, old: Schema, new: Schema) -> Iterator[str]:
         elif field not in required and field in old.get("required", []):
             yield f"{name}.{field} was always there and may now be absent: go on writing it, and take its default away"
     for field in fields.keys() - old.get("properties", {}).keys():
-        yield from _of_new_field(f"{name}.{field}", closed=old.get("additionalProperties") is False, needed=field in required)
+        yield from _of_new_field(
+            f"{name}.{field}", closed=old.get("additionalProperties") is False, needed=field in required
+        )
 
 
 def _of_new_field(field: str, *, closed: bool, needed: bool) -> Iterator[str]:
