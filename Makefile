@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults ci lint format type walls bench up down lock clean
+.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults harsher fuzz contract ci lint format type walls bench up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,15 @@ type: setup ## mypy, strict, with tests
 
 walls: setup ## import-linter: services meet only in topics, the core is pure
 	@$(BIN)/lint-imports --no-cache
+
+harsher: setup ## A random world: is any edge ever harsher than its policy? STEPS=1000000 SEED=1
+	@$(BIN)/python -m tests.model --steps $(or $(STEPS),1000000) --seed $(or $(SEED),1) --jobs 2
+
+fuzz: setup ## Fuzz the reader of Received lines: N=100000
+	@$(BIN)/python -m tests.fuzz.received -runs=$(or $(N),100000)
+
+contract: setup ## Make docs/contract anew from the types
+	@$(BIN)/patchgate contract --write docs/contract
 
 ci: lint type walls test ## What .ci/run calls
 
