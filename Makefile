@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults harsher fuzz contract ci lint format type walls bench up down lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## Put everything into .venv (Python 3.11 or newer; nothing else is needed)
 
