@@ -22,7 +22,21 @@ LOOK_EVERY_S = 0.05
 STOP_S = 30.0
 _TAIL_BYTES = 4000
 _LIFE_BYTES = 200_000
+_IS_LINUX = sys.platform == "linux"
 _QUIET_PORTS = (20_000, 32_000)  # below 32,768, where the ephemeral ones begin on Linux
+
+
+def _own_host() -> str:
+    """A loopback address that nobody else uses: ports that are free now must still be free when their owner starts again."""
+    return (
+        f"127.{os.getpid() % 200 + 50}.{secrets.randbelow(254)}.{secrets.randbelow(253) + 1}"
+        if _IS_LINUX
+        else "127.0.0.1"
+    )
+
+
+HOST = _own_host()
+"""Where this campaign's broker and edges listen. Elsewhere than on Linux only 127.0.0.1 is there without further set-up."""
 
 
 def quiet_port() -> int:
@@ -34,7 +48,7 @@ def quiet_port() -> int:
     """
     while True:
         port = secrets.choice(range(*_QUIET_PORTS))
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        with suppress(OSError), socket.create_server((HOST, port)):
             return port
 
 
@@ -185,12 +199,14 @@ class Broker:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.port = quiet_port()
-        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.bootstrap = f"{HOST}:{self.port}"
         self._process: psutil.Process | None = None
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
-        handle = await asyncio.to_thread(embedded.start, self.state_dir, port=self.port, settings=FAST_SETTINGS)
+        handle = await asyncio.to_thread(
+            embedded.start, self.state_dir, port=self.port, host=HOST, settings=FAST_SETTINGS
+        )
         self._process = psutil.Process(handle.pid)
 
     async def stop(self) -> None:

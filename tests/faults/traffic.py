@@ -7,6 +7,7 @@ from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 
+from tests.faults.processes import HOST
 from tests.faults.senders import Letter, Population
 from tests.faults.truth import Answer
 from tests.support import milter_client as mta
@@ -73,7 +74,7 @@ async def _ask(port: int, letter: Letter) -> tuple[str, str]:
     """Outcome and text; what a Postfix would pass by its default action is `away` or `late`."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(HOST, port)
     except (OSError, TimeoutError):
         return "away", ""
     try:

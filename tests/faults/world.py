@@ -19,7 +19,7 @@ from shared.messaging.kafka import new_producer, running
 from shared.runtime.clock import begin_scaled
 from tests.faults.bus import set_config
 from tests.faults.disk import small_disk
-from tests.faults.processes import LOOK_EVERY_S, Broker, Service, quiet_port
+from tests.faults.processes import HOST, LOOK_EVERY_S, Broker, Service, quiet_port
 from tests.faults.senders import Population
 from tests.faults.traffic import PostfixLane, Traffic
 from tests.faults.truth import STALE_AFTER_S, Truth
@@ -155,7 +155,7 @@ class World:
         }
         if service.kind == "edge":
             settings["edge"] = service.name
-            settings["milter_sockets"] = f"inet:127.0.0.1:{self.ports[service.name]}"
+            settings["milter_sockets"] = f"inet:{HOST}:{self.ports[service.name]}"
         return {f"PATCHGATE_{name.upper()}": value for name, value in settings.items()}
 
     async def supervise(self) -> None:
@@ -237,7 +237,7 @@ def _begin_mail(stack: AsyncExitStack, one: World) -> None:
     if why_not_here():
         return
     edge = EDGES[0]
-    milter = f"{{ inet:127.0.0.1:{one.ports[edge]}, default_action=accept, connect_timeout=2s, command_timeout=2s, content_timeout=3s }}"
+    milter = f"{{ inet:{HOST}:{one.ports[edge]}, default_action=accept, connect_timeout=2s, command_timeout=2s, content_timeout=3s }}"
     instance = stack.enter_context(
         postfix(
             "127.0.0.13",
