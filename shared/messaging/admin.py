@@ -37,7 +37,7 @@ _INTERNAL = ("__consumer_offsets", "__transaction_state")  # Kafka's own, made a
 _CREATE_TIMEOUT_MS = 20_000
 _SEEN_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
-_TRIES = 8  # with one of three brokers away, all of them miss once in 6,561 times
+_AWAY_S, _ASK_AGAIN_S = 15.0, 0.5  # a broker that died is missed after 6 s
 
 T = TypeVar("T")
 
@@ -124,15 +124,17 @@ async def _asked(bootstrap: str, question: Callable[[AIOKafkaAdminClient], Await
     """
     The answer to a question that may be put again from its beginning.
 
-    The client library picks a broker by chance, and of several one may just be away: then another is asked.
+    One broker of several may be away, and be named for some seconds (`broker.session.timeout.ms`) as one to be asked.
     """
-    for _ in range(_TRIES - 1):
-        with suppress(_AwayError):
+    deadline = time.monotonic() + _AWAY_S
+    while True:
+        try:
             async with _admin(bootstrap) as admin:
                 return await question(admin)
-        await asyncio.sleep(_LOOK_EVERY_S)
-    async with _admin(bootstrap) as admin:
-        return await question(admin)
+        except _AwayError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 class _AwayError(TransientError):

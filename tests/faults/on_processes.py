@@ -22,7 +22,9 @@ def killed_behind(step: Step) -> Inject:
         delay_s = rng.choice((0.0, 0.001, 0.003)) if step is Step.SENT else 0.0
         world.drawn(f"turn {nth}" + (f", {delay_s * 1000:g} ms later" if delay_s else ""))
         leader = await world.leader()
-        (leader.hands / "crash").write_text(f"{int(step)}:{nth}:{delay_s}")
+        asked = leader.hands / "crash.new"
+        asked.write_text(f"{int(step)}:{nth}:{delay_s}")
+        asked.rename(leader.hands / "crash")  # at once, for it may look just now
         await _must_end(leader, "though it was to be killed at a step")
 
     return inject
