@@ -104,6 +104,7 @@ class DecisionSink:
         self._newest: Record | None = None
         self._h = datetime.min.replace(tzinfo=UTC)
         self._h_at = 0.0
+        self._ahead_s: float | None = None
         self._log = structlog.get_logger()
 
     def begin(self) -> None:
@@ -140,6 +141,7 @@ class DecisionSink:
             # Only the newest of a batch: one that waited for us says nothing about a clock.
             stamp = datetime.fromtimestamp(self._newest.timestamp / 1000, UTC)
             self.skew, self._newest = self._clock.real_now() - stamp, None
+            self._ahead_s = self._ahead()
         return bool(self.difference) and time.monotonic() - self._loaded_at >= self._reload_every_s
 
     def away(self, error: Exception) -> None:
@@ -167,6 +169,14 @@ class DecisionSink:
         if h > self._h:
             self._h, self._h_at = h, moment - max(by_clock.total_seconds(), 0.0)
         return max(by_clock, timedelta(seconds=moment - self._h_at))
+
+    def clock_set(self) -> timedelta:
+        """By how much own clock was set since it was last compared with the broker's; 0 where it never was."""
+        return timedelta(seconds=0 if self._ahead_s is None else self._ahead() - self._ahead_s)
+
+    def _ahead(self) -> float:
+        """Real time less the time that this machine counts by itself: the same as long as nobody sets the clock."""
+        return self._clock.real_now().timestamp() - time.monotonic()
 
     def _compare(self, heartbeat: Heartbeat) -> None:
         self.difference = self.table.difference_to(heartbeat)

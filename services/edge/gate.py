@@ -112,10 +112,11 @@ class Gate:
         )
 
     def clock_wrong(self) -> bool:
-        """Whether own clock and broker's differed by the guard or more as the newest heartbeat came, or its H lies ahead."""
+        """Whether own clock and broker's differ by the guard or more, as far as can be known, or the newest H lies ahead."""
         heartbeat = self._decisions.table.heartbeat
         ahead = heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard
-        return ahead or abs(self._decisions.skew) >= self._guard
+        # As the newest heartbeat came; and what was done to the clock since, while the bus may have been away.
+        return ahead or abs(self._decisions.skew) >= self._guard or abs(self._decisions.clock_set()) >= self._guard
 
     def _judge(self, message: core.MessageSeen) -> core.Outcome:
         self._local_file.refresh(time.monotonic())

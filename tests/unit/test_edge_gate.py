@@ -114,6 +114,19 @@ def test_clock_guard_observes_and_publishes_no_evidence(minutes_off: int) -> Non
         assert bench.gate.clock_wrong() is not trusted
 
 
+@pytest.mark.parametrize("minutes", [-240, -6, 6, 240])
+def test_a_clock_that_is_set_while_the_bus_is_away_is_known_to_be_wrong(minutes: int) -> None:
+    """No heartbeat tells it then: the time that the machine counts by itself does."""
+    bench = Bench(table_of(BLOCKED))
+    bench.decisions.take(StoredRecord(*records_of(BLOCKED)[-1]))
+    bench.decisions.batch_done()
+    assert refuses(bench)
+    for off, trusted in ((minutes, False), (0, True)):
+        bench.clock.utc = NOON + timedelta(minutes=off)
+        assert bench.gate.clock_wrong() is not trusted
+        assert bool(bench.gate.observing()) is not trusted
+
+
 def test_clock_is_not_compared_while_loading() -> None:
     """A heartbeat found at load is old by nature and says nothing about a clock."""
     bench = Bench(table_of(BLOCKED))
