@@ -8,8 +8,10 @@ idempotent producers with acks=all; and a bounded stop, since a client's stop ca
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import aiokafka.client
+import aiokafka.consumer.fetcher
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -46,6 +48,24 @@ class _PatientClient(aiokafka.client.AIOKafkaClient):  # type: ignore[misc]  # a
 # For every client of this process, FastStream's too: they all make theirs by this name.
 for _module in (aiokafka.client, aiokafka.consumer.consumer, aiokafka.producer.producer):
     _module.AIOKafkaClient = _PatientClient
+
+
+class _CleanedRecords(aiokafka.consumer.fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+    """
+    A control batch without records is no abort marker.
+
+    Kafka's cleaner leaves such a batch where a transaction's marker was, once `delete.retention.ms` (a day) is over. aiokafka 0.14
+    takes it for an error, for ever: no compacted topic that was written in transactions could be read again. Kafka's own
+    client passes over it. Look again when the pinned version changes.
+    """
+
+    def _contains_abort_marker(self, batch: Any) -> bool:  # noqa: ANN401 - the client's own class, in C
+        with suppress(KafkaError):
+            return bool(super()._contains_abort_marker(batch))
+        return False
+
+
+aiokafka.consumer.fetcher.PartitionRecords = _CleanedRecords
 
 
 def new_producer(bootstrap: str, *, transactional_id: str | None = None, linger_ms: int = 0) -> AIOKafkaProducer:
