@@ -149,6 +149,7 @@ def _publisher(where: Place) -> Publisher:
         heartbeat_s=_HEARTBEAT_S,
         report=_report,
         may_mark=lambda: True,
+        hear=lambda _at: None,
     )
 
 

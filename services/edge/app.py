@@ -76,6 +76,7 @@ class EdgeApp:
             heartbeat_s=self.settings.heartbeat_ms / 1000,
             report=self.report,
             may_mark=self._may_mark,
+            hear=self.decisions.hear,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

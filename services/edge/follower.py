@@ -79,7 +79,7 @@ class DecisionSink:
     The table of decisions in use, and what is wrong with it.
 
     table: judged by; empty until something was loaded. source: where it came from. difference: in what it differs from
-    the newest heartbeat, "" if in nothing. skew: own clock less the broker's, as the newest heartbeat arrived.
+    the newest heartbeat, "" if in nothing. skew: own clock less the broker's, as they were last compared.
     """
 
     def __init__(
@@ -139,9 +139,8 @@ class DecisionSink:
         """See `Sink`."""
         if self._newest is not None:
             # Only the newest of a batch: one that waited for us says nothing about a clock.
-            stamp = datetime.fromtimestamp(self._newest.timestamp / 1000, UTC)
-            self.skew, self._newest = self._clock.real_now() - stamp, None
-            self._ahead_s = self._ahead()
+            self.hear(datetime.fromtimestamp(self._newest.timestamp / 1000, UTC))
+            self._newest = None
         return bool(self.difference) and time.monotonic() - self._loaded_at >= self._reload_every_s
 
     def away(self, error: Exception) -> None:
@@ -169,6 +168,16 @@ class DecisionSink:
         if h > self._h:
             self._h, self._h_at = h, moment - max(by_clock.total_seconds(), 0.0)
         return max(by_clock, timedelta(seconds=moment - self._h_at))
+
+    def hear(self, broker_now: datetime) -> None:
+        """It was *broker_now* (UTC, real) by the broker's clock a moment ago: a heartbeat came, or it took a report of ours."""
+        self.skew = self._clock.real_now() - broker_now
+        self._ahead_s = self._ahead()
+
+    @property
+    def heard(self) -> bool:
+        """Whether own clock was ever compared with the broker's."""
+        return self._ahead_s is not None
 
     def clock_set(self) -> timedelta:
         """By how much own clock was set since it was last compared with the broker's; 0 where it never was."""

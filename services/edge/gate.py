@@ -103,19 +103,24 @@ class Gate:
             return "topic control not read yet"
         if self._freeze.frozen or (heartbeat is not None and heartbeat.frozen):
             return "frozen"
-        if heartbeat is not None and self._decisions.age() > self._stale_after:
-            return "the newest heartbeat is too old"
-        if self.clock_wrong():
-            return "own clock and broker's differ"
-        return (
+        return self._untimely() or (
             f"the table differs from its heartbeat: {self._decisions.difference}" if self._decisions.difference else ""
         )
+
+    def _untimely(self) -> str:
+        """What of the time speaks against refusing."""
+        decisions = self._decisions
+        if decisions.table.heartbeat is not None and decisions.age() > self._stale_after:
+            return "the newest heartbeat is too old"
+        if decisions.source == "kafka" and not decisions.heard:
+            return "own clock not yet compared with the broker's"
+        return "own clock and broker's differ" if self.clock_wrong() else ""
 
     def clock_wrong(self) -> bool:
         """Whether own clock and broker's differ by the guard or more, as far as can be known, or the newest H lies ahead."""
         heartbeat = self._decisions.table.heartbeat
         ahead = heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard
-        # As the newest heartbeat came; and what was done to the clock since, while the bus may have been away.
+        # As they were last compared; and what was done to the clock since, while the bus may have been away.
         return ahead or abs(self._decisions.skew) >= self._guard or abs(self._decisions.clock_set()) >= self._guard
 
     def _judge(self, message: core.MessageSeen) -> core.Outcome:

@@ -18,7 +18,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
@@ -48,6 +48,7 @@ _ROUND_MAX = 1000  # records sent before their answers are awaited
 _ANSWER_S = 30.0  # real time for the answers of one round; an idempotent producer itself would wait for ever
 _STOP_S = 5.0
 _BACKOFF_S = 1.0
+_APPEND_TIME = 1  # Kafka's timestamp type LogAppendTime: the broker's clock
 
 _Waiting = TypeVar("_Waiting")
 
@@ -56,7 +57,8 @@ class Publisher:
     """
     `run` until cancelled, then `finish`.
 
-    may_mark: whether an MTA asked within ASKED_WITHIN_S and the clock can be believed.
+    may_mark: whether an MTA asked within ASKED_WITHIN_S and the clock can be believed. hear: told the broker's time (UTC,
+    real) with each report that it took.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Publisher:
         heartbeat_s: float,
         report: Callable[[], EdgeReport],
         may_mark: Callable[[], bool],
+        hear: Callable[[datetime], None],
         evidence_max: int = EVIDENCE_MAX,
     ) -> None:
         self._bootstrap = bootstrap
@@ -82,6 +85,7 @@ class Publisher:
         self._heartbeat_s = heartbeat_s
         self._report = report
         self._may_mark = may_mark
+        self._hear = hear
         self._evidence_max = evidence_max
         self._evidence: deque[tuple[EvidenceKey, MailEvidence]] = deque()
         self._verdicts: deque[VerdictGiven] = deque()
@@ -209,7 +213,10 @@ class Publisher:
         if moment - self._report_at < REPORT_EVERY_S:
             return
         self._report_at = moment
-        await producer.send_and_wait(self._prefix + t.EDGE_REPORTS, encode(self._report()), key=self._edge.encode())
+        topic = self._prefix + t.EDGE_REPORTS
+        taken = await producer.send_and_wait(topic, encode(self._report()), key=self._edge.encode())
+        if taken.timestamp_type == _APPEND_TIME:
+            self._hear(datetime.fromtimestamp(taken.timestamp / 1000, UTC))
 
 
 def _taken(queue: deque[_Waiting]) -> list[_Waiting]:

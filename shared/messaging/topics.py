@@ -57,7 +57,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(name=ENFORCER_STATE, config=_COMPACTED),
     Topic(name=CONTACTS, config=_COMPACTED),
     Topic(name=VERDICTS, config=_kept(14), spread=True),
-    Topic(name=EDGE_REPORTS, config=_COMPACTED),
+    Topic(name=EDGE_REPORTS, config=_COMPACTED | _APPEND_TIME),
     Topic(name=DEAD_LETTERS, config=_kept(30)),
 )
 """All topics, in the order in which they are created."""

@@ -217,6 +217,7 @@ class EdgeModel:
     def publish(self, partitions: list[Topic]) -> None:
         """Evidence that waited, and behind it the marks, if it may write them."""
         at, now = self.time.now, self.clock.now()
+        self.app.decisions.hear(START + timedelta(seconds=at))  # the bus takes its report
         for key, record in self.outbox:
             number = sum(record.facts.peer.encode()) % len(partitions)
             partitions[number].append(key.peer.encode(), None, at=at, what=record)

@@ -1,5 +1,6 @@
 """Many worlds, one after another or on several processes, and what they counted together."""
 
+import gc
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ def run_world(seed: int, steps: int) -> Counter[str]:
                     world.step()
             except Exception as error:
                 raise Failed(f"{type(error).__name__}: {error}\n{describe(world)}") from error
+    gc.collect()  # what a world leaves is much, and little of it is the collector's to count
     world.counts["steps"] = steps
     world.counts["cold starts"] = sum(edge.cold_starts for edge in world.edges)
     world.counts["readings from the beginning"] = sum(edge.loads for edge in world.edges)

@@ -32,16 +32,11 @@ def refuses(bench: Bench) -> bool:
     return bench.gate.answer(message()) is not None
 
 
-@pytest.mark.parametrize("how", ["followed", "loaded"])
-def test_a_clock_that_is_set_back_makes_the_table_no_younger(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_makes_the_table_no_younger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set back by four hours, four hours after the last heartbeat: two hours later the edge only observes."""
     moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
-    if how == "loaded":
-        bench.decisions.begin()
     for key, value in records_of(BLOCKED):
         bench.decisions.take(StoredRecord(key, value))
-    if how == "loaded":
-        bench.decisions.loaded()
     moment.passes(bench, 4 * HOUR, shown=timedelta(minutes=1))
     assert refuses(bench)
     moment.passes(bench, 2 * HOUR + timedelta(seconds=1))

@@ -128,13 +128,25 @@ def test_a_clock_that_is_set_while_the_bus_is_away_is_known_to_be_wrong(minutes:
 
 
 def test_clock_is_not_compared_while_loading() -> None:
-    """A heartbeat found at load is old by nature and says nothing about a clock."""
+    """A heartbeat found at load is old by nature and says nothing about a clock: until something does, mail passes."""
     bench = Bench(table_of(BLOCKED))
     bench.decisions.begin()
     for key, value in records_of(BLOCKED):
         bench.decisions.take(StoredRecord(key, value, timestamp=0))
     bench.decisions.loaded()
     bench.decisions.batch_done()
+    assert spared_why(bench) == "own clock not yet compared with the broker's"
+    bench.decisions.hear(NOON)
+    assert refuses(bench)
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_a_report_that_the_broker_took_tells_that_the_clock_is_wrong(minutes: int) -> None:
+    """So an edge knows it while no enforcer writes heartbeats."""
+    bench = Bench(table_of(BLOCKED))
+    bench.decisions.hear(NOON + timedelta(minutes=minutes))
+    assert spared_why(bench) == "own clock and broker's differ"
+    bench.decisions.hear(NOON)
     assert refuses(bench)
 
 
@@ -162,6 +174,7 @@ def test_unreadable_decision_lets_that_server_pass() -> None:
 def test_old_table_serves_until_the_new_one_is_whole() -> None:
     """While the topic is read again, and when that fails midway, the verdicts stay what they were."""
     bench = Bench(table_of(BLOCKED))
+    bench.decisions.hear(NOON)
     bench.decisions.source = "kafka"
     bench.decisions.begin()
     assert refuses(bench)

@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -15,6 +16,8 @@ from shared.messaging import topics as t
 from shared.messaging.codec import decode
 from tests.support.decisions import NOON, line_of
 from tests.support.edge import FakeClock, message
+
+BROKER_S = 1_764_000_000
 
 
 class FakeProducer:
@@ -37,9 +40,10 @@ class FakeProducer:
             answer.set_result(None)
         return answer
 
-    async def send_and_wait(self, topic: str, value: bytes, *, key: bytes) -> None:
-        """Take one record, answered."""
+    async def send_and_wait(self, topic: str, value: bytes, *, key: bytes) -> SimpleNamespace:
+        """Take one record, answered with the broker's time."""
         await (await self.send(topic, value, key=key))
+        return SimpleNamespace(timestamp_type=1, timestamp=BROKER_S * 1000)
 
     async def partitions_for(self, topic: str) -> set[int]:
         """Give two partitions."""
@@ -59,6 +63,7 @@ class Bench:
         self.counts: Counter[str] = Counter()
         self.novelty = Novelty()
         self.producer = FakeProducer()
+        self.heard: list[datetime] = []
         self.publisher = Publisher(
             "127.0.0.1:1",
             "",
@@ -69,6 +74,7 @@ class Bench:
             heartbeat_s=0.0,
             report=self.report,
             may_mark=lambda: True,
+            hear=self.heard.append,
         )
 
     def report(self) -> EdgeReport:
@@ -137,3 +143,10 @@ async def test_no_mark_while_evidence_of_before_still_waits(monkeypatch: pytest.
     await bench.round()
     assert bench.counts["marks"] == 1
     assert [type(one) for one in bench.producer.evidence_and_marks()] == [MailEvidence, MailEvidence, Mark, Mark]
+
+
+def test_the_broker_s_time_comes_back_with_each_report() -> None:
+    """So the edge's clock is compared with it though no heartbeat comes."""
+    bench = Bench()
+    asyncio.run(bench.publisher._round(bench.producer))
+    assert bench.heard == [datetime.fromtimestamp(BROKER_S, UTC)]
