@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.domain.catalogue import BuildCatalogue
+from shared.domain.catalogue import BuildCatalogue, load_catalogue
 from shared.domain.catalogue_rows import FILES, CatalogueError, package_text, rows_of
 
 IMPORTABLE = tuple(name for name in FILES if name != "false_evidence.csv")
@@ -26,6 +26,8 @@ def load_catalogue_of(state_dir: str) -> BuildCatalogue:
     Raises:
         CatalogueError: it cannot be used; names the file, and deleting it gets the shipped one back.
     """
+    if not any(imported_path(state_dir, name).is_file() for name in IMPORTABLE):
+        return load_catalogue()  # one for the whole process: what is remembered of builds hangs on it
     return BuildCatalogue.from_rows(rows_of(texts_of(state_dir)))
 
 
