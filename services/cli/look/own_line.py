@@ -45,8 +45,9 @@ _INSIDE = tuple(
 
 
 class Handover(NamedTuple):
-    """Who handed the mail over. peer: as in `identity.peer_of`; inside: an address of an own network."""
+    """Who handed the mail over. address: as it connected; peer: as in `identity.peer_of`; inside: an address of an own network."""
 
+    address: str
     peer: str
     inside: bool
     helo: str
@@ -95,4 +96,6 @@ def handover(address: str, helo: str, name: str, resolve: ClientResolve) -> Hand
         return None
     mapped = getattr(parsed, "ipv4_mapped", None) or parsed
     inside = any(mapped.version == network.version and mapped in network for network in _INSIDE)
-    return Handover(peer_of(str(mapped)), inside, helo.lower().strip("[]"), name.lower().rstrip("."), resolve)
+    return Handover(
+        str(mapped), peer_of(str(mapped)), inside, helo.lower().strip("[]"), name.lower().rstrip("."), resolve
+    )

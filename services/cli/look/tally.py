@@ -7,16 +7,16 @@ The reader is asked once for lines that differ only in date, queue id and recipi
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import dropwhile
 from typing import NamedTuple
 
 import msgspec
 
-from services.cli.look.headers import received_of, seconds_of
+from services.cli.look.handed import Handed, handed_over, handed_over_by, run_length
+from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.logged import Logged
 from services.cli.look.mailbox import Block
-from services.cli.look.own_line import Handover, by_of, handover, handover_of, normal, text_of
+from services.cli.look.own_line import text_of
 from services.cli.look.own_names import Own
 from services.cli.look.sources import Trouble
 from shared.domain.catalogue import BuildCatalogue
@@ -34,9 +34,6 @@ PEERS_MAX = 500_000
 
 PRODUCTS_MAX = 5_000
 """Different (product, version) in one tally; a further one is counted nowhere but in the mails."""
-
-LINES_LOOKED_AT = 60
-"""Lines of one mail, top first; an own run has below 10, and Postfix refuses mail of over 50 hops."""
 
 HOURS_KEPT = 24
 """Distinct hours that are kept of a sender: no policy asks for more before a case opens."""
@@ -121,9 +118,7 @@ class Teller:
 
     def trouble(self, trouble: Trouble) -> None:
         """Note what could not be read."""
-        self.tally.troubles_all += 1
-        if len(self.tally.troubles) < TROUBLES_MAX:
-            self.tally.troubles.append(trouble)
+        note_trouble(self.tally, trouble)
 
     def told(self, found: Found) -> None:
         """Count what a door brought."""
@@ -143,62 +138,33 @@ class Teller:
         if not received:
             self.tally.no_received += 1
             return
-        lines = [normal(value) for value in received[:LINES_LOOKED_AT]]
-        last_own, handover = self.border(lines)
-        if last_own + 1 >= len(lines) and (handover is None or handover.inside):
-            self.tally.own_only += 1
-            return
-        self._handed_over(handover, lines[last_own + 1 :], seconds_of(received[last_own]))
+        self._count(handed_over(received, self._own))
 
     def logged(self, mail: Logged) -> None:
         """Count one mail of a log."""
         self.tally.mails += 1
-        client = handover(mail.address, mail.helo, mail.name, mail.resolve)
-        if mail.auth or client is None or client.inside:
-            self.tally.own_only += 1
-            return
-        self.tally.no_lines += mail.received is None
-        lines = [normal(value) for value in mail.received or ()]
-        if mail.own_on_top:
-            lines = list(dropwhile(lambda line: by_of(line) in self._own.names, lines))
-        self._handed_over(client, lines, mail.seconds)
+        handed = handed_over_by(mail, self._own)
+        self.tally.no_lines += handed is not None and mail.received is None
+        self._count(handed)
 
-    def border(self, lines: Sequence[bytes]) -> tuple[int, Handover | None]:
-        """The index of the last own line, and who handed over to it."""
-        index = 0
-        while True:
-            handover = handover_of(lines[index])
-            if index + 1 >= len(lines):
-                return index, handover
-            inside = handover is not None and handover.inside
-            if not inside and by_of(lines[index + 1]) not in self._own.names:
-                return index, handover
-            index += 1
-
-    def _handed_over(self, handover: Handover | None, lines: Sequence[bytes], seconds: int | None) -> None:
-        """Count one mail by the sender's lines, top first, as they stood when it came."""
+    def _count(self, handed: Handed | None) -> None:
         tally = self.tally
-        run, deeper = self._own_run(lines)
-        sender = (
-            Sender(handover.peer, handover.helo, handover.client_name, handover.resolve, run)
-            if handover
-            else Sender("", "", "", "unknown", run)
-        )
+        if handed is None:
+            tally.own_only += 1
+            return
+        by, lines = handed.by, handed.lines
+        length = run_length(lines)
+        run = self._run_of(tuple(lines[:length]))
         named = product_of(lines[0]) if lines else _NOTHING
         if named in tally.products or len(tally.products) < PRODUCTS_MAX:
             tally.products[named] = tally.products.get(named, 0) + 1
-        if handover and len(tally.peers) < PEERS_MAX:
-            tally.peers.add(_mark_of(handover.peer))
+        if by and len(tally.peers) < PEERS_MAX:
+            tally.peers.add(_mark_of(by.peer))
+        sender = Sender(by.peer, by.helo, by.client_name, by.resolve, run) if by else Sender("", "", "", "unknown", run)
         count = self._count_of(sender)
         if count is not None:
-            self._note(count, seconds)
-            _note_hidden(count, deeper)
-
-    def _own_run(self, lines: Sequence[bytes]) -> tuple[OwnRun, Sequence[bytes]]:
-        name = by_of(lines[0]) if lines else ""
-        length = next((index for index, line in enumerate(lines) if by_of(line) != name), len(lines))
-        own = lines[: length if name else 1]
-        return self._run_of(tuple(own)), lines[len(own) :]
+            self._note(count, handed.seconds)
+            _note_hidden(count, lines[length:])
 
     def _count_of(self, sender: Sender) -> Count | None:
         senders = self.tally.senders
@@ -239,6 +205,13 @@ def _note_hidden(count: Count, deeper: Sequence[bytes]) -> None:
 
 _HIDDEN_LINES = 4
 _HIDDEN_PRODUCTS = 8
+
+
+def note_trouble(tally: Tally, trouble: Trouble) -> None:
+    """Count what could not be read, and keep the first of it."""
+    tally.troubles_all += 1
+    if len(tally.troubles) < TROUBLES_MAX:
+        tally.troubles.append(trouble)
 
 
 def add(whole: Tally, one: Tally) -> None:
