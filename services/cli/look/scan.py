@@ -7,11 +7,13 @@ Workers are processes; each gets a piece and gives a tally back, so memory is on
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from itertools import islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from services.cli.common import CommandError
 from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.jsonl import mails_of as exported_of
@@ -93,9 +95,18 @@ def _in_parallel(
     while running:
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
-            yield running.pop(future), future.result()
+            yield running.pop(future), _result_of(future)
             for piece in islice(rest, 1):
                 running[pool.submit(tally_of, piece, own)] = piece
+
+
+def _result_of(future: Future[Tally]) -> Tally:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise CommandError(
+            "a process that read mail was ended from outside, as for want of memory: try again with --jobs 1"
+        ) from error
 
 
 def _gather(

@@ -15,7 +15,7 @@ from services.cli.look.handed import Handed, handed_over, handed_over_by, run_le
 from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.logged import Logged
-from services.cli.look.mailbox import Block
+from services.cli.look.mailbox import HEADER_BYTES_MAX, Block
 from services.cli.look.own_line import text_of
 from services.cli.look.own_names import Own
 from services.cli.look.sources import Trouble
@@ -104,6 +104,8 @@ class Tally(msgspec.Struct, array_like=True):
     troubles_all: int = 0
 
 
+CUT = f"has a header of more than {HEADER_BYTES_MAX} bytes: what stands beyond is not looked at"
+
 Found = Block | Headers | Logged | Trouble
 """What a door brings."""
 
@@ -124,7 +126,9 @@ class Teller:
         """Count what a door brought."""
         if isinstance(found, Block):
             self.mail(received_of(found.headers))
-            self.tally.cut += found.cut
+            if found.cut:
+                self.tally.cut += 1
+                self.trouble(Trouble(found.place, CUT))
         elif isinstance(found, Headers):
             self.mail(found.received)
         elif isinstance(found, Logged):
@@ -208,10 +212,15 @@ _HIDDEN_PRODUCTS = 8
 
 
 def note_trouble(tally: Tally, trouble: Trouble) -> None:
-    """Count what could not be read, and keep the first of it."""
+    """Count what could not be read, and keep the first of it, in text that any screen and file can take."""
     tally.troubles_all += 1
     if len(tally.troubles) < TROUBLES_MAX:
-        tally.troubles.append(trouble)
+        tally.troubles.append(Trouble(_plain(trouble.place), _plain(trouble.why)))
+
+
+def _plain(text: str) -> str:
+    """Names of files can hold anything: what is not printable, and no UTF-8, is written as its code."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def add(whole: Tally, one: Tally) -> None:
