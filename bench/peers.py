@@ -92,7 +92,7 @@ def null_in_c(directory: Path, servers: int) -> Iterator[str]:
 def pymilter(directory: Path, servers: int) -> Iterator[str]:
     """The least milter with pymilter."""
     del servers
-    version = _installed("pymilter", "needs a C compiler and libmilter-dev")
+    version = installed("pymilter", "needs a C compiler and libmilter-dev")
     with _running(
         [str(VENV / "bin" / "python"), str(_HERE / "peer_pymilter.py"), str(socket_in(directory))], directory
     ):
@@ -103,7 +103,7 @@ def pymilter(directory: Path, servers: int) -> Iterator[str]:
 def purepythonmilter(directory: Path, servers: int) -> Iterator[str]:
     """The least milter with purepythonmilter."""
     del servers
-    version = _installed("purepythonmilter", "needs a package index")
+    version = installed("purepythonmilter", "needs a package index")
     with _running(
         [str(VENV / "bin" / "python"), str(_HERE / "peer_purepython.py"), str(socket_in(directory))], directory
     ):
@@ -125,7 +125,7 @@ def rspamd(directory: Path, servers: int) -> Iterator[str]:
         yield first_line(["rspamd", "--version"]).rpartition(" ")[2]
 
 
-def _installed(package: str, needs: str) -> str:
+def installed(package: str, needs: str) -> str:
     """Put *package* into the peers' environment, which is made once; its version."""
     python = VENV / "bin" / "python"
     log = VENV.parent / "bench-venv.log"
@@ -137,7 +137,8 @@ def _installed(package: str, needs: str) -> str:
             done = subprocess.run(command, stdout=out, stderr=out, timeout=_INSTALL_S, check=False)
             if done.returncode:
                 raise MissingError(f"`pip install {package}` failed; it {needs}")
-    return first_line([str(python), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"])
+    name = package.partition("=")[0]
+    return first_line([str(python), "-c", f"import importlib.metadata as m; print(m.version({name!r}))"])
 
 
 @contextmanager

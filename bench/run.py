@@ -14,7 +14,7 @@ from types import ModuleType
 
 import msgspec
 
-from bench import edge_core, edge_postfix, enforcer, fold, latency
+from bench import edge_core, edge_postfix, enforcer, fold, latency, look
 from bench.machine import QUIET_PERCENT, described, used_by_others
 from bench.table import Row, markdown
 
@@ -24,6 +24,7 @@ BENCHMARKS: Mapping[str, ModuleType] = {
     "fold": fold,
     "enforcer": enforcer,
     "latency": latency,
+    "look": look,
 }
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 

@@ -27,7 +27,7 @@ ORIGIN = "import"
 KEYS_MAX = 200_000
 """Records that are remembered as made; at the bound the oldest is forgotten, and made once more, which is harmless."""
 
-_RUNS_KEPT = 65_536
+_RUNS_KEPT = 16_384
 
 _Key = tuple[str, str, Reading, bool, bool, int]
 

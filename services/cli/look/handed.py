@@ -31,9 +31,10 @@ def handed_over(received: Sequence[bytes], own: Own) -> Handed | None:
     """Where a stored mail with these `Received` values, one at least, came in; None for one that never left the own servers."""
     received = received[:LINES_LOOKED_AT]
     lines = [normal(value) for value in received]
-    last_own, by = _border(lines, own)
-    if last_own + 1 >= len(lines) and (by is None or by.inside):
+    found = border(lines, own)
+    if found is None:
         return None
+    last_own, by = found
     return Handed(by, received[last_own + 1 :], lines[last_own + 1 :], seconds_of(received[last_own]))
 
 
@@ -56,14 +57,14 @@ def run_length(lines: Sequence[bytes]) -> int:
     return next((index for index, line in enumerate(lines) if by_of(line) != name), len(lines))
 
 
-def _border(lines: Sequence[bytes], own: Own) -> tuple[int, Handover | None]:
-    """The index of the last own line, and who handed over to it."""
+def border(lines: Sequence[bytes], own: Own) -> tuple[int, Handover | None] | None:
+    """The index of the last own line, and who handed over to it; None for a mail that never left the own servers."""
     index = 0
     while True:
         by = handover_of(lines[index])
-        if index + 1 >= len(lines):
-            return index, by
         inside = by is not None and by.inside
+        if index + 1 >= len(lines):
+            return None if by is None or inside else (index, by)
         if not inside and by_of(lines[index + 1]) not in own.names:
             return index, by
         index += 1

@@ -1,27 +1,21 @@
-"""
-Stored mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up.
-
-The reader is asked once for lines that differ only in date, queue id and recipient: the answer hangs on none of them.
-"""
+"""Mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
 
-from services.cli.look.handed import Handed, handed_over, handed_over_by, run_length
-from services.cli.look.headers import received_of
+from services.cli.look.handed import LINES_LOOKED_AT, handed_over_by
+from services.cli.look.headers import received_of, seconds_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.logged import Logged
 from services.cli.look.mailbox import HEADER_BYTES_MAX, Block
-from services.cli.look.own_line import text_of
+from services.cli.look.own_line import LINES_KEPT, normal
 from services.cli.look.own_names import Own
 from services.cli.look.sources import Trouble
+from services.cli.look.ways import Named, Sender, Way, ways_for
 from shared.domain.catalogue import BuildCatalogue
-from shared.domain.evidence import OwnRun
-from shared.domain.received import read_line, read_own_run
 
 SENDERS_MAX = 50_000
 """Different senders in one tally. At the bound a new one is counted in `beyond` only, unless it shows a product that is judged."""
@@ -40,29 +34,6 @@ HOURS_KEPT = 24
 
 TROUBLES_MAX = 1_000
 """Troubles that are kept with their place; all are counted."""
-
-_RUNS_KEPT = 65_536
-
-
-class Named(NamedTuple):
-    """What a line names: product, "" for none; the version of one that is not judged, as the line has it."""
-
-    product: str
-    version: str
-    judged: bool
-
-
-_NOTHING = Named("", "", judged=False)
-
-
-class Sender(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Who handed mails over, and what they showed. peer "": the own line names no address in a known form."""
-
-    peer: str
-    helo: str
-    client_name: str
-    resolve: str
-    run: OwnRun
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -116,7 +87,7 @@ class Teller:
     def __init__(self, own: Own, catalogue: BuildCatalogue) -> None:
         self.tally = Tally()
         self._own = own
-        self._run_of = lru_cache(_RUNS_KEPT)(lambda lines: _run_of(lines, catalogue))
+        self._ways = ways_for(own, catalogue)
 
     def trouble(self, trouble: Trouble) -> None:
         """Note what could not be read."""
@@ -142,33 +113,35 @@ class Teller:
         if not received:
             self.tally.no_received += 1
             return
-        self._count(handed_over(received, self._own))
+        found = self._ways.of_stored(tuple([normal(value) for value in received[:LINES_LOOKED_AT]]))
+        if found is None:
+            self.tally.own_only += 1
+            return
+        last_own, way = found
+        self._count(way, seconds_of(received[last_own]))
 
     def logged(self, mail: Logged) -> None:
         """Count one mail of a log."""
         self.tally.mails += 1
         handed = handed_over_by(mail, self._own)
-        self.tally.no_lines += handed is not None and mail.received is None
-        self._count(handed)
-
-    def _count(self, handed: Handed | None) -> None:
-        tally = self.tally
         if handed is None:
-            tally.own_only += 1
+            self.tally.own_only += 1
             return
-        by, lines = handed.by, handed.lines
-        length = run_length(lines)
-        run = self._run_of(tuple(lines[:length]))
-        named = product_of(lines[0]) if lines else _NOTHING
-        if named in tally.products or len(tally.products) < PRODUCTS_MAX:
-            tally.products[named] = tally.products.get(named, 0) + 1
-        if by and len(tally.peers) < PEERS_MAX:
-            tally.peers.add(_mark_of(by.peer))
-        sender = Sender(by.peer, by.helo, by.client_name, by.resolve, run) if by else Sender("", "", "", "unknown", run)
-        count = self._count_of(sender)
-        if count is not None:
-            self._note(count, handed.seconds)
-            _note_hidden(count, lines[length:])
+        self.tally.no_lines += mail.received is None
+        self._count(self._ways.of(handed.by, tuple(handed.lines)), handed.seconds)
+
+    def _count(self, way: Way, seconds: int | None) -> None:
+        tally = self.tally
+        if way.named in tally.products or len(tally.products) < PRODUCTS_MAX:
+            tally.products[way.named] = tally.products.get(way.named, 0) + 1
+        if way.sender.peer and len(tally.peers) < PEERS_MAX:
+            tally.peers.add(_mark_of(way.sender.peer))
+        count = self._count_of(way.sender)
+        if count is None:
+            return
+        self._note(count, seconds)
+        if way.hidden and (way.hidden in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS):
+            count.hidden[way.hidden] = count.hidden.get(way.hidden, 0) + 1
 
     def _count_of(self, sender: Sender) -> Count | None:
         senders = self.tally.senders
@@ -197,17 +170,6 @@ class Teller:
             self.tally.day_entries += 1
 
 
-def _note_hidden(count: Count, deeper: Sequence[bytes]) -> None:
-    """Products of servers behind this one, as hints: those lines came as content of the mail."""
-    for line in deeper[:_HIDDEN_LINES]:
-        named = product_of(line)
-        if named.judged:
-            if named.product in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS:
-                count.hidden[named.product] = count.hidden.get(named.product, 0) + 1
-            return
-
-
-_HIDDEN_LINES = 4
 _HIDDEN_PRODUCTS = 8
 
 
@@ -258,7 +220,7 @@ def _add(whole: Tally, sender: Sender, count: Count) -> None:
             into.hidden[product] = into.hidden.get(product, 0) + mails
 
 
-@lru_cache(_RUNS_KEPT)
+@lru_cache(LINES_KEPT)
 def _mark_of(peer: str) -> int:
     """64 bits that stand for a peer, the same in every process."""
     return int.from_bytes(blake2b(peer.encode(), digest_size=8).digest(), "big")
@@ -267,17 +229,3 @@ def _mark_of(peer: str) -> int:
 def _note_hour(count: Count, hour: int) -> None:
     if len(count.hours) < HOURS_KEPT and hour not in count.hours:
         count.hours.append(hour)
-
-
-@lru_cache(_RUNS_KEPT)
-def product_of(line: bytes) -> Named:
-    """What a `normal` line names."""
-    read = read_line(text_of(line))
-    if read.product is None:
-        return _NOTHING
-    return Named(read.product, "" if read.judged else read.version, read.judged)
-
-
-def _run_of(lines: tuple[bytes, ...], catalogue: BuildCatalogue) -> OwnRun:
-    run = read_own_run([text_of(line) for line in lines], catalogue)
-    return msgspec.structs.replace(run, lines=run.lines[:1])
