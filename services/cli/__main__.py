@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("services.cli.up", "End what `patchgate up` runs."),
     "demo": ("services.cli.demo", "Watch the main job in two minutes."),
     "look": ("services.cli.look.command", "Who sends to me, how old, how sure."),
+    "import": ("services.cli.look.importer", "Send mail that is there as evidence."),
     "read": ("services.cli.read", "Read the Received lines of one mail."),
     "catalogue": ("services.cli.catalogue", "Show, check, renew and ask what is known of builds."),
     "explain": ("services.cli.explain", "Tell why a server is where it is."),

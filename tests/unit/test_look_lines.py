@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import pytest
 
 from services.cli.look.headers import received_of, seconds_of
-from services.cli.look.own_line import handover_of
+from services.cli.look.own_line import handover_of, normal, text_of
 from services.cli.look.own_names import Chains, infer, merged, note_chain
+from shared.domain.received import read_line
 from tests.support.mailboxes import exchange_line, mail, own_line
 
 WHEN = datetime(2026, 9, 7, 8, 0, tzinfo=UTC)
@@ -178,3 +180,38 @@ def test_a_mail_reads_back() -> None:
     """The made-up mails of these tests have the two lines that they should have."""
     headers = mail("ex.example", "15.1.2507.39").encode().split(b"\n\n")[0]
     assert len(received_of(headers)) == 2
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "data" / "received").glob("*.txt"))
+TAILS = (
+    "",
+    "; Mon, 7 Sep 2026 08:00:00 +0000",
+    ";Mon, 7 Sep 2026 08:00:00 +0000",
+    "; Mon,  7 Sep 2026 08:00:00 +0000 (UTC)",
+    " id 4Zq1abcde\n\tfor <me@own.example>; Mon, 7 Sep 2026 08:00:00 +0000 (CEST)",
+    " id 15.1.2507.27; Mon, 7 Sep 2026 08:00:00 +0000 (UTC)",
+    "\n\tid 1abCDe-000abc-2f\n\tfor me@own.example;\n\tMon, 07 Sep 2026 08:00:00 +0000",
+)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_what_is_made_equal_changes_no_reading(path: Path) -> None:
+    """Date, queue id and recipient say nothing of product, build, host or client; whatever else stands at the end stays."""
+    values = received_of(path.read_bytes().partition(b"\n\n")[2])
+    assert values
+    for value in values:
+        stem = value.rpartition(b";")[0] or value
+        for one in (value, *(stem + tail.encode() for tail in TAILS)):
+            read = read_line(text_of(one))
+            again = read_line(text_of(normal(one)))
+            assert (again.name, again.product, again.build) == (read.name, read.product, read.build), one
+            assert handover_of(normal(one)) == handover_of(one), one
+
+
+def test_mails_of_one_way_are_one_line() -> None:
+    """Lines that differ in queue id, recipient and date alone are read once."""
+    ways = {normal(f" from a (a [192.0.2.7]) by b (Postfix){tail}".encode()) for tail in (
+        " with ESMTP id 4Zq1abcde\n\tfor <me@own.example>; Mon, 7 Sep 2026 08:00:00 +0000 (UTC)",
+        " with ESMTP id 4Zq1abcdf\n\tfor <you@own.example>; Tue, 18 Aug 2026 08:01:00 +0000 (UTC)",
+    )}  # fmt: skip
+    assert len(ways) == 1

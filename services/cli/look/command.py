@@ -1,8 +1,6 @@
 """`patchgate look`: the command line of it."""
 
 import os
-import sys
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,33 +8,19 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from services.cli.common import AsJson, CommandError, fail, is_terminal, read_text
+from services.cli.common import AsJson, CommandError, fail, read_text
 from services.cli.look.page import page_of
 from services.cli.look.report import Report, as_csv, report_of
-from services.cli.look.scan import Scanned, scan
+from services.cli.look.scan import scan
 from services.cli.look.screen import show
+from services.cli.look.watched import SOME_NOT_READ, OwnNames, Paths, nothing_in, spooled, watched
 from shared.domain.catalogue import load_catalogue
 from shared.domain.policy import parse_policy, shipped_policy_text
-
-SOME_NOT_READ = 3
-"""Exit code: the report is there, but something could not be read."""
 
 BELOW_FOUND = 4
 """Exit code with --check: everything was read, and a server is below its floor."""
 
-_COPY_BYTES = 1_000_000
-
-_Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH…", help="mbox, Maildir, mail, directory; gz, xz, zst; - is stdin.")
-]
-_OwnNames = Annotated[
-    list[str],
-    typer.Option(
-        "--own", metavar="NAME", help="A host of yours that writes Received lines; repeat it. Default: inferred."
-    ),
-]
 _Jobs = Annotated[int | None, typer.Option("--jobs", min=1, max=256, help="Processes. Default: one a core.")]
 _Policy = Annotated[
     str | None, typer.Option("--policy", metavar="FILE", help="Judge by this policy instead of the shipped one.")
@@ -56,9 +40,9 @@ def register(app: typer.Typer) -> None:
 
 
 def look(
-    paths: _Paths,
+    paths: Paths,
     *,
-    own: _OwnNames = [],  # noqa: B006  (typer's way; nobody changes it)
+    own: OwnNames = [],  # noqa: B006  (typer's way; nobody changes it)
     jobs: _Jobs = None,
     policy: _Policy = None,
     as_json: AsJson = False,
@@ -74,10 +58,10 @@ def look(
     --check, a server is below its floor.
     """
     chosen = parse_policy(read_text(policy) if policy else shipped_policy_text())
-    with tempfile.TemporaryDirectory(prefix="patchgate-look-") as spool:
-        scanned = _scanned(_spooled(paths, Path(spool)), frozenset(name.lower() for name in own), jobs)
+    with spooled(paths) as there, watched("look") as progress:
+        scanned = scan(there, own=frozenset(name.lower() for name in own), jobs=jobs, progress=progress)
     if not scanned.tally.mails:
-        raise CommandError(_nothing(scanned))
+        raise CommandError(nothing_in(scanned.tally.troubles, scanned.tally.troubles_all))
     report = report_of(scanned, chosen, load_catalogue(), on=datetime.now(UTC).date())
     if html is not None:
         _write_page(html, report)
@@ -86,41 +70,6 @@ def look(
         raise typer.Exit(SOME_NOT_READ)
     if check and any(server.standing == "below" for server in report.fleet.servers):
         raise typer.Exit(BELOW_FOUND)
-
-
-def _spooled(paths: list[str], spool: Path) -> list[str]:
-    """The paths, with the standard input copied to a file: it is read twice, and by several processes."""
-    if "-" not in paths:
-        return paths
-    copy = spool / "stdin"
-    with copy.open("wb") as out:
-        while part := sys.stdin.buffer.read(_COPY_BYTES):
-            out.write(part)
-    return [str(copy) if path == "-" else path for path in paths]
-
-
-def _scanned(paths: list[str], own: frozenset[str], jobs: int | None) -> Scanned:
-    columns = (
-        TextColumn("{task.fields[mails]:,} mails"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_terminal()) as progress:
-        task = progress.add_task("look", total=None, mails=0)
-
-        def tell(done: int, total: int, mails: int) -> None:
-            progress.update(task, completed=done, total=total, mails=mails)
-
-        return scan(paths, own=own, jobs=jobs, progress=tell)
-
-
-def _nothing(scanned: Scanned) -> str:
-    first = scanned.tally.troubles[:1]
-    why = f": {first[0].place}: {first[0].why}" if first else ": the paths hold no mail"
-    more = f" (and {scanned.tally.troubles_all - 1} more)" if scanned.tally.troubles_all > 1 else ""
-    return f"there is nothing to report{why}{more}"
 
 
 def _write_page(path: Path, report: Report) -> None:

@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 
 from services.cli.look.ages import Span, spans_of
-from services.cli.look.tally import Count, Sender, Tally
+from services.cli.look.tally import Count, Tally
+from services.cli.look.ways import Sender
 from shared.domain.catalogue import Assessment, BuildCatalogue
 from shared.domain.evidence import Facts, Reading
 from shared.domain.identity import Naming

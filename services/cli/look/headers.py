@@ -4,8 +4,8 @@ import re
 from datetime import date
 from functools import lru_cache
 
-_NAME = b"\nReceived:"
-_ANY_CASE = re.compile(rb"\n(?i:Received)[ \t]*:")
+_NAME = b"\nreceived"
+_END = re.compile(rb"\n(?![ \t])")
 _DATE = re.compile(
     rb"(\d{1,2}[ \t]+[A-Za-z]{3}[ \t]+\d{4})[ \t]+(\d\d):(\d\d)(?::(\d\d))?(?:[ \t]+([+-])(\d\d)(\d\d))?"
 )
@@ -19,26 +19,24 @@ RECEIVED_MAX = 100
 def received_of(headers: bytes) -> list[bytes]:
     """The values of the `Received` lines, top first, folded as they stand."""
     block = b"\n" + headers
-    if block.count(_NAME) == block.lower().count(b"\nreceived") and b"\nReceived :" not in block:
-        return _plainly(block)
-    found = _ANY_CASE.finditer(block)
-    return [_value(block, one.end()) for one, _ in zip(found, range(RECEIVED_MAX), strict=False)]
-
-
-def _plainly(block: bytes) -> list[bytes]:
+    lowered = block.lower()
     values: list[bytes] = []
-    at = block.find(_NAME)
+    at = lowered.find(_NAME)
     while at >= 0 and len(values) < RECEIVED_MAX:
-        values.append(_value(block, at + len(_NAME)))
-        at = block.find(_NAME, at + len(_NAME))
+        at += len(_NAME)
+        start = at if block.startswith(b":", at) else _colon_behind_blanks(block, at)
+        if start >= 0:
+            end = _END.search(block, at)
+            values.append(block[start + 1 : end.start()] if end else block[start + 1 :])
+        at = lowered.find(_NAME, at)
     return values
 
 
-def _value(block: bytes, start: int) -> bytes:
-    end = block.find(b"\n", start)
-    while end >= 0 and block[end + 1 : end + 2] in (b" ", b"\t"):
-        end = block.find(b"\n", end + 1)
-    return block[start:] if end < 0 else block[start:end]
+def _colon_behind_blanks(block: bytes, at: int) -> int:
+    """Where the colon stands behind blanks at *at*; below 0 where another name goes on there, as `Received-SPF`."""
+    while block[at : at + 1] in {b" ", b"\t"}:
+        at += 1
+    return at if block.startswith(b":", at) else -1
 
 
 def seconds_of(value: bytes) -> int | None:

@@ -5,12 +5,11 @@ A message of an mbox starts at a `From ` line at the start or behind an empty li
 and a header follows: a body that quotes such lines badly starts no message. A header block above HEADER_BYTES_MAX is cut there.
 """
 
-import mmap
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from services.cli.look.sources import Piece, Trouble, open_plain
+from services.cli.look.sources import UNREADABLE, Piece, Trouble, open_plain, reason_of
 
 HEADER_BYTES_MAX = 1_000_000
 """Of one mail; real ones are below 100 kB. What stands beyond is not looked at, and the mail is counted as cut."""
@@ -24,8 +23,6 @@ _BLOCK_END = re.compile(rb"\r?\n\r?\n|\r\r")
 _FROM_BYTES_MAX = 1_000  # of a `From ` line; FROM_LINE takes less
 _OVERLAP = 3  # bytes before a start that tell whether the line before it is empty
 
-Buffer = bytes | mmap.mmap
-
 
 class Block(NamedTuple):
     """One mail's headers. place: file and byte of its start; cut: there was more than is here."""
@@ -36,18 +33,19 @@ class Block(NamedTuple):
 
 
 def blocks_of(piece: Piece) -> Iterator[Block | Trouble]:
-    """The header blocks of a piece of kind `mbox` or `mail`."""
-    if piece.kind == "mail":
-        for path in piece.paths:
-            yield from _mail(path)
-    elif piece.end:
-        yield from _mapped(piece.paths[0], piece.start, piece.end)
-    else:
+    """The header blocks of a piece of kind `mbox` or `mail`. Of many mails one that cannot be read is told, and the others go on."""
+    if piece.kind != "mail":
         with open_plain(piece.paths[0]) as stream:
-            yield from stream_blocks(stream, piece.paths[0])
+            yield from stream_blocks(stream, piece.paths[0], piece.start, piece.end or None)
+        return
+    for path in piece.paths:
+        try:
+            yield _mail(path)
+        except UNREADABLE as error:
+            yield Trouble(path, f"cannot be read: {reason_of(error)}")
 
 
-def _mail(path: str) -> Iterator[Block | Trouble]:
+def _mail(path: str) -> Block:
     with open_plain(path) as stream:
         first = stream.read(65_536)
         found = _BLOCK_END.search(first)
@@ -55,28 +53,63 @@ def _mail(path: str) -> Iterator[Block | Trouble]:
             first += more
             found = _BLOCK_END.search(first, len(first) - len(more) - 3)
     end = found.start() if found else len(first)
-    yield Block(first[:end], path, cut=found is None and len(first) >= HEADER_BYTES_MAX)
+    return Block(first[:end], path, cut=found is None and len(first) >= HEADER_BYTES_MAX)
 
 
-def _mapped(path: str, start: int, end: int) -> Iterator[Block | Trouble]:
-    """Messages that start in bytes *start* to *end* of a plain mbox."""
-    with (
-        open(path, "rb") as stream,  # noqa: PTH123
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-    ):
-        yield from _blocks_in(mapped, path, start, end, base=0)
+def stream_blocks(stream: BinaryIO, path: str, start: int = 0, end: int | None = None) -> Iterator[Block | Trouble]:
+    """
+    The header blocks of the messages of an mbox that begin at bytes *start* to *end*, to its last one where that is None.
+
+    Read from front to back: memory is bounded by READ_BYTES and a header, and a mailbox that shrinks meanwhile just ends.
+    """
+    base = max(0, start - _OVERLAP)
+    if base:
+        stream.seek(base)
+    held, first, more = b"", start - base, True
+    while True:
+        added = stream.read(READ_BYTES)
+        more = bool(added)
+        held += added
+        # A start whose header may go on behind what is here waits for the rest.
+        ready = len(held) - HEADER_BYTES_MAX - _FROM_BYTES_MAX if more else len(held)
+        stop = ready if end is None else min(ready, end - base)
+        last = not more or stop < ready
+        if last or ready > _OVERLAP:
+            yield from _blocks_in(held, path, first, stop, base=base)
+        if last:
+            return
+        if ready > _OVERLAP:
+            base += ready - _OVERLAP
+            held, first = held[ready - _OVERLAP :], _OVERLAP
 
 
-def _blocks_in(buffer: Buffer, path: str, start: int, end: int, *, base: int) -> Iterator[Block]:
+def _blocks_in(buffer: bytes, path: str, start: int, end: int, *, base: int) -> Iterator[Block | Trouble]:
     at = next_message(buffer, start, end)
     while at is not None:
         head = buffer.find(b"\n", at) + 1
-        block, after = block_at(buffer, head, f"{path}, byte {base + at}")
-        yield block
-        at = next_message(buffer, after, end)
+        place = f"{path}, byte {base + at}"
+        block, after = block_at(buffer, head, place)
+        inner = _message_inside(block.headers)
+        if inner is None:
+            if after == len(buffer) and not block.cut:
+                yield Trouble(place, "ends in the middle of its header: what is there of it counts")
+            yield block
+            at = next_message(buffer, after, end)
+        else:
+            yield Trouble(place, "breaks off in its header, and another mail begins there: both count")
+            yield Block(block.headers[:inner], place, cut=False)
+            at = head + inner + 1  # ours even behind *end*: who begins there looks for an empty line before it
 
 
-def next_message(buffer: Buffer, start: int, end: int) -> int | None:
+def _message_inside(headers: bytes) -> int | None:
+    """Where another message begins in a header block, as behind one that was not written to its end; no header begins so."""
+    at = headers.find(b"\nFrom ")
+    while at >= 0 and not FROM_LINE.match(headers, at + 1):
+        at = headers.find(b"\nFrom ", at + 1)
+    return None if at < 0 else at
+
+
+def next_message(buffer: bytes, start: int, end: int) -> int | None:
     """Where the first message begins whose `From ` line stands at *start* or later, before *end*."""
     if start == 0 and FROM_LINE.match(buffer, 0):
         return 0
@@ -92,7 +125,7 @@ def next_message(buffer: Buffer, start: int, end: int) -> int | None:
         at = begins
 
 
-def block_at(buffer: Buffer, head: int, place: str) -> tuple[Block, int]:
+def block_at(buffer: bytes, head: int, place: str) -> tuple[Block, int]:
     """The header block that begins at *head*, and where to look on."""
     limit = head + HEADER_BYTES_MAX
     end = buffer.find(b"\n\n", head, limit)
@@ -103,18 +136,3 @@ def block_at(buffer: Buffer, head: int, place: str) -> tuple[Block, int]:
         end = min(limit, len(buffer))
         return Block(buffer[head:end], place, cut=end == limit), end
     return Block(buffer[head:end], place, cut=False), end
-
-
-def stream_blocks(stream: BinaryIO, path: str) -> Iterator[Block | Trouble]:
-    """The header blocks of an mbox that can only be read from front to back; memory is bounded by READ_BYTES and a header."""
-    held, base, more = b"", 0, True
-    while more:
-        added = stream.read(READ_BYTES)
-        more = bool(added)
-        held += added
-        # A start whose header may go on behind what is here waits for the rest.
-        ready = len(held) - HEADER_BYTES_MAX - _FROM_BYTES_MAX if more else len(held)
-        if ready > _OVERLAP:
-            yield from _blocks_in(held, path, _OVERLAP if base else 0, ready, base=base)
-            base += ready - _OVERLAP
-            held = held[ready - _OVERLAP :]

@@ -14,15 +14,18 @@ from shared.domain.header_text import by_host_of, redact
 from shared.domain.identity import peer_of
 from shared.domain.stored import client_of
 
-_LINES_KEPT = 65_536
+LINES_KEPT = 16_384
+"""Different lines whose reading is remembered, some 10 MB of them; the one not met for longest is read again."""
 
-# What differs from mail to mail and says nothing: the queue id (no build: no dots) and the recipient.
-_QUEUE_ID = re.compile(rb" id [A-Za-z0-9-]{5,40}(?=[ ;\r\n])")
-_RECIPIENT = re.compile(rb"\s+for <[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,255}>(?=\s*;)")
+# What differs from mail to mail and says nothing stands at the end of a line: queue id (no build: no dots), recipient, date.
+_ID_AND_RECIPIENT = re.compile(
+    rb"id [A-Za-z0-9-]{5,40}(?:\s+for (?:<[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,255}>|[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,255}))?"
+)
 _DATE = re.compile(
-    rb";\s*[A-Z][a-z]{2}, {1,2}\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]{1,5}\))?\s*\Z"
+    rb";\s+[A-Z][a-z]{2}, {1,2}\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?P<zone> \([A-Z]{1,5}\))?\s*"
 )
 _ANY_DATE = b"; Mon, 1 Jan 2001 00:00:00 +0000"
+_ANY_END = b"id X" + _ANY_DATE
 
 # Servers whose name in brackets is one that DNS confirmed both ways; of others it is not known what they looked up.
 _CONFIRMS = re.compile(r" \((?:Postfix|Exim|8\.\d{1,2}\.)")
@@ -45,8 +48,9 @@ _INSIDE = tuple(
 
 
 class Handover(NamedTuple):
-    """Who handed the mail over. peer: as in `identity.peer_of`; inside: an address of an own network."""
+    """Who handed the mail over. address: as it connected; peer: as in `identity.peer_of`; inside: an address of an own network."""
 
+    address: str
     peer: str
     inside: bool
     helo: str
@@ -55,11 +59,16 @@ class Handover(NamedTuple):
 
 
 def normal(value: bytes) -> bytes:
-    """The value with any date, queue id and plain recipient made equal; other text stays, byte for byte."""
-    value = _QUEUE_ID.sub(b" id X", value)
-    if b"for <" in value:
-        value = _RECIPIENT.sub(b"", value)
-    return _DATE.sub(_ANY_DATE, value)
+    """The value with any date, queue id and plain recipient at its end made equal; other text stays, byte for byte."""
+    end = value.rfind(b";")
+    date = _DATE.fullmatch(value, end) if end >= 0 else None
+    if date is None:
+        return value
+    zone = date["zone"] or b""  # kept: an Exchange writes none
+    at = value.rfind(b"id ", 0, end)
+    if at > 0 and value[at - 1] in b" \t" and _ID_AND_RECIPIENT.fullmatch(value, at, end):
+        return value[:at] + _ANY_END + zone
+    return value[:end] + _ANY_DATE + zone
 
 
 def text_of(value: bytes) -> str:
@@ -67,13 +76,13 @@ def text_of(value: bytes) -> str:
     return value.decode("latin-1")
 
 
-@lru_cache(_LINES_KEPT)
+@lru_cache(LINES_KEPT)
 def by_of(line: bytes) -> str:
     """The host that wrote a `normal` line, lower case; "" where it names none."""
     return by_host_of(redact(text_of(line)))
 
 
-@lru_cache(_LINES_KEPT)
+@lru_cache(LINES_KEPT)
 def handover_of(line: bytes) -> Handover | None:
     """What a `normal` line of an own server says of the client; None where it names no address in a known form."""
     text = redact(text_of(line))
@@ -86,7 +95,7 @@ def handover_of(line: bytes) -> Handover | None:
     return handover(client.address, client.helo, client.name, resolve)
 
 
-@lru_cache(_LINES_KEPT)
+@lru_cache(LINES_KEPT)
 def handover(address: str, helo: str, name: str, resolve: ClientResolve) -> Handover | None:
     """The hand-over that these are; None where *address* is none."""
     try:
@@ -95,4 +104,6 @@ def handover(address: str, helo: str, name: str, resolve: ClientResolve) -> Hand
         return None
     mapped = getattr(parsed, "ipv4_mapped", None) or parsed
     inside = any(mapped.version == network.version and mapped in network for network in _INSIDE)
-    return Handover(peer_of(str(mapped)), inside, helo.lower().strip("[]"), name.lower().rstrip("."), resolve)
+    return Handover(
+        str(mapped), peer_of(str(mapped)), inside, helo.lower().strip("[]"), name.lower().rstrip("."), resolve
+    )

@@ -90,40 +90,56 @@ def logged_in(piece: Piece) -> Iterator[Logged | Trouble]:
     """The mails of a piece of kind `log`: those that smtpd opened in it, wherever they end."""
     path = piece.paths[0]
     with open_plain(path) as stream:
-        stamps = Stamps(os.stat(path).st_mtime)  # noqa: PTH116  (a text, as all paths here)
-        opened: dict[bytes, _Open] = {}
-        any_line = False
-        for at, line in lines_of(stream, piece.start, LINE_BYTES_MAX):
+        reader = _Reader(Stamps(os.stat(path).st_mtime))  # noqa: PTH116  (a text, as all paths here)
+        too_long, any_line = None, False
+        for at, line, whole in lines_of(stream, piece.start, LINE_BYTES_MAX):
             beyond = bool(piece.end) and at >= piece.end
-            if beyond and (not opened or at >= piece.end + BEYOND_BYTES):
+            if beyond and (not reader.opened or at >= piece.end + BEYOND_BYTES):
                 break
+            if not whole and too_long is None and not beyond:
+                too_long = at
             parts = _parts(line)
-            if parts is None:
-                continue
-            any_line = True
-            program, queue_id, rest = parts
-            if program == b"qmgr":
-                if rest.startswith(b"from=<") and queue_id in opened:
-                    yield opened.pop(queue_id).mail()
-            elif program == b"cleanup":
-                if queue_id in opened and _HEADER.match(rest):
-                    opened[queue_id].line(queue_id, rest)
-            elif not beyond and (client := _CLIENT.fullmatch(rest)):
-                yield from _makes_place(opened, queue_id)
-                opened[queue_id] = _Open(client, stamps.seconds_of(line, at))
-        yield from (mail.mail() for mail in opened.values() if mail.told)
+            if parts is not None:
+                any_line = True
+                yield from reader.mails(*parts, line, None if beyond else at)
+        yield from (mail.mail() for mail in reader.opened.values() if mail.told)
         if not any_line:
             yield Trouble(path, "holds no line that a Postfix writes of a mail")
-        yield from stamps.troubles(path)
+        if too_long is not None:
+            why = f"has a line of more than {LINE_BYTES_MAX} bytes: its rest is passed over"
+            yield Trouble(f"{path}, byte {too_long}", why)
+        yield from reader.stamps.troubles(path)
 
 
-def _makes_place(opened: dict[bytes, _Open], queue_id: bytes) -> Iterator[Logged]:
-    """What must go before one more is opened: one of the same id, and at the bound the oldest. One without lines never came in."""
-    oldest = next(iter(opened)) if len(opened) >= OPEN_MAX else b""
-    for gone in {queue_id, oldest} & opened.keys():
-        mail = opened.pop(gone)
-        if mail.told:
-            yield mail.mail()
+class _Reader:
+    """The mails that are open, by queue id."""
+
+    def __init__(self, stamps: "Stamps") -> None:
+        self.stamps = stamps
+        self.opened: dict[bytes, _Open] = {}
+
+    def mails(self, program: bytes, queue_id: bytes, rest: bytes, line: bytes, at: int | None) -> Iterator[Logged]:
+        """Take a line of a mail; the mails that end by it. at: where the line begins, None where no mail may be opened any more."""
+        opened = self.opened
+        if program == b"smtpd":
+            client = _CLIENT.fullmatch(rest) if at is not None else None
+            if client is not None and at is not None:
+                yield from self._makes_place(queue_id)
+                opened[queue_id] = _Open(client, self.stamps.seconds_of(line, at))
+        elif queue_id not in opened:
+            return
+        elif program == b"cleanup" and _HEADER.match(rest):
+            opened[queue_id].line(queue_id, rest)
+        elif program == b"qmgr" and rest.startswith(b"from=<"):
+            yield opened.pop(queue_id).mail()
+
+    def _makes_place(self, queue_id: bytes) -> Iterator[Logged]:
+        """What goes before one more is opened: one of its id, and at the bound the oldest. One without lines never came in."""
+        oldest = next(iter(self.opened)) if len(self.opened) >= OPEN_MAX else b""
+        for gone in {queue_id, oldest} & self.opened.keys():
+            mail = self.opened.pop(gone)
+            if mail.told:
+                yield mail.mail()
 
 
 def _parts(line: bytes) -> tuple[bytes, bytes, bytes] | None:

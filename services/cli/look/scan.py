@@ -7,11 +7,13 @@ Workers are processes; each gets a piece and gives a tally back, so memory is on
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from itertools import islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from services.cli.common import CommandError
 from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.jsonl import mails_of as exported_of
@@ -22,7 +24,7 @@ from services.cli.look.own_names import Chains, Own, infer, merged, note_chain, 
 from services.cli.look.postfix_log import logged_in
 from services.cli.look.rspamd import history_in
 from services.cli.look.sources import UNREADABLE, Piece, Trouble, pieces_of, reason_of
-from services.cli.look.tally import Found, Tally, Teller, add
+from services.cli.look.tally import Found, Tally, Teller, add, note_trouble
 from shared.domain.catalogue import BuildCatalogue, load_catalogue
 
 SAMPLE_PIECES = 64
@@ -51,11 +53,11 @@ def scan(paths: Sequence[str], *, own: frozenset[str], jobs: int | None, progres
 
     own: hosts that are the reader's own; where it is empty they are inferred. jobs: worker processes, None for one a core.
     """
-    pieces, tally = _sorted_out(pieces_of(paths))
+    pieces, tally = sorted_out(pieces_of(paths))
     workers = min(jobs or os.cpu_count() or 1, max(1, len(pieces)))
     total = sum(piece.size for piece in pieces)
     if workers == 1:
-        owned = Own(own, inferred=False) if own else infer(merged(map(chains_of, _sample(pieces))))
+        owned = own_of(pieces, own)
         return _gather(tally, owned, pieces, total, ((piece, tally_of(piece, owned)) for piece in pieces), progress)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         owned = Own(own, inferred=False) if own else infer(merged(pool.map(chains_of, _sample(pieces))))
@@ -63,16 +65,21 @@ def scan(paths: Sequence[str], *, own: frozenset[str], jobs: int | None, progres
         return _gather(tally, owned, pieces, total, told, progress)
 
 
-def _sorted_out(found: Iterable[Piece | Trouble]) -> tuple[list[Piece], Tally]:
+def sorted_out(found: Iterable[Piece | Trouble]) -> tuple[list[Piece], Tally]:
+    """The pieces, and a tally of what could not be opened."""
     pieces: list[Piece] = []
     troubles = Tally()
     for one in found:
         if isinstance(one, Piece):
             pieces.append(one)
         else:
-            troubles.troubles_all += 1
-            troubles.troubles.append(one)
+            note_trouble(troubles, one)
     return pieces, troubles
+
+
+def own_of(pieces: Sequence[Piece], named: frozenset[str]) -> Own:
+    """The own hosts: those that are *named*, else those that a sample of *pieces* shows."""
+    return Own(named, inferred=False) if named else infer(merged(map(chains_of, _sample(pieces))))
 
 
 def _sample(pieces: Sequence[Piece]) -> Sequence[Piece]:
@@ -88,9 +95,18 @@ def _in_parallel(
     while running:
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
-            yield running.pop(future), future.result()
+            yield running.pop(future), _result_of(future)
             for piece in islice(rest, 1):
                 running[pool.submit(tally_of, piece, own)] = piece
+
+
+def _result_of(future: Future[Tally]) -> Tally:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise CommandError(
+            "a process that read mail was ended from outside, as for want of memory: try again with --jobs 1"
+        ) from error
 
 
 def _gather(

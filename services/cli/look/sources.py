@@ -14,9 +14,12 @@ import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import zstandard
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # of the standard library from Python 3.12 on
 
 PIECE_BYTES = 32_000_000
 """A piece of a large mbox or log: a second or less of work, so that progress is seen and all cores have some."""
@@ -201,15 +204,60 @@ def open_plain(path: str) -> BinaryIO:
         return io.BufferedReader(lzma.open(path))
     stream = open(path, "rb")  # noqa: PTH123, SIM115  (as above; the caller closes it)
     if packed == "zst":
-        return io.BufferedReader(
-            zstandard.ZstdDecompressor().stream_reader(stream, closefd=True, read_across_frames=True)
-        )
+        return io.BufferedReader(_Zst(stream), _ZST_BUFFER)
     return stream
 
 
-def lines_of(stream: BinaryIO, start: int, longest: int) -> Iterator[tuple[int, bytes]]:
+class _Zst(io.RawIOBase):
+    """Frames of zstd, unpacked; the reader that the library has takes a frame that breaks off for a whole one."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False
+        self._plain = memoryview(b"")
+
+    def readable(self) -> bool:
+        """As files have it."""
+        return True
+
+    def readinto(self, into: "Buffer") -> int:
+        """
+        Fill *into*, or a part of it; 0 at the end.
+
+        Raises:
+            EOFError: the last frame is not whole.
+        """
+        while not self._plain:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            packed = packed or self._packed.read(_ZST_PART)
+            if not packed and self._begun and not self._frame.eof:
+                raise EOFError("it ends before its end marker")
+            if not packed:
+                return 0
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._begun = True
+            self._plain = memoryview(self._frame.decompress(packed))
+        room = memoryview(into).cast("B")
+        size = min(len(room), len(self._plain))
+        room[:size] = self._plain[:size]
+        self._plain = self._plain[size:]
+        return size
+
+    def close(self) -> None:
+        """Close the packed file too."""
+        self._packed.close()
+        super().close()
+
+
+_ZST_BUFFER = 131_072
+_ZST_PART = 1_024  # packed bytes at a time: a bomb makes 32 MB of them, and no more
+
+
+def lines_of(stream: BinaryIO, start: int, longest: int) -> Iterator[tuple[int, bytes, bool]]:
     """
-    The lines that begin at byte *start* or later, without their ends, each with the byte where it begins.
+    The lines that begin at byte *start* or later, without their ends: the byte where each begins, the line, and whether it is whole.
 
     longest: bytes of a line that are given; the rest of a longer one is passed over, whatever its length.
     """
@@ -218,8 +266,9 @@ def lines_of(stream: BinaryIO, start: int, longest: int) -> Iterator[tuple[int, 
         stream.seek(start - 1)
         at += _passed_over(stream, b"") - 1
     while line := stream.readline(longest):
-        yield at, line.rstrip(b"\r\n")
-        at += len(line) + _passed_over(stream, line)
+        beyond = _passed_over(stream, line)
+        yield at, line.rstrip(b"\r\n"), not beyond
+        at += len(line) + beyond
 
 
 def _passed_over(stream: BinaryIO, line: bytes) -> int:

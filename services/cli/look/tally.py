@@ -1,27 +1,21 @@
-"""
-Stored mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up.
-
-The reader is asked once for lines that differ only in date, queue id and recipient: the answer hangs on none of them.
-"""
+"""Mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import dropwhile
-from typing import NamedTuple
 
 import msgspec
 
+from services.cli.look.handed import LINES_LOOKED_AT, handed_over_by
 from services.cli.look.headers import received_of, seconds_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.logged import Logged
-from services.cli.look.mailbox import Block
-from services.cli.look.own_line import Handover, by_of, handover, handover_of, normal, text_of
+from services.cli.look.mailbox import HEADER_BYTES_MAX, Block
+from services.cli.look.own_line import LINES_KEPT, normal
 from services.cli.look.own_names import Own
 from services.cli.look.sources import Trouble
+from services.cli.look.ways import Named, Sender, Way, ways_for
 from shared.domain.catalogue import BuildCatalogue
-from shared.domain.evidence import OwnRun
-from shared.domain.received import read_line, read_own_run
 
 SENDERS_MAX = 50_000
 """Different senders in one tally. At the bound a new one is counted in `beyond` only, unless it shows a product that is judged."""
@@ -35,37 +29,11 @@ PEERS_MAX = 500_000
 PRODUCTS_MAX = 5_000
 """Different (product, version) in one tally; a further one is counted nowhere but in the mails."""
 
-LINES_LOOKED_AT = 60
-"""Lines of one mail, top first; an own run has below 10, and Postfix refuses mail of over 50 hops."""
-
 HOURS_KEPT = 24
 """Distinct hours that are kept of a sender: no policy asks for more before a case opens."""
 
 TROUBLES_MAX = 1_000
 """Troubles that are kept with their place; all are counted."""
-
-_RUNS_KEPT = 65_536
-
-
-class Named(NamedTuple):
-    """What a line names: product, "" for none; the version of one that is not judged, as the line has it."""
-
-    product: str
-    version: str
-    judged: bool
-
-
-_NOTHING = Named("", "", judged=False)
-
-
-class Sender(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Who handed mails over, and what they showed. peer "": the own line names no address in a known form."""
-
-    peer: str
-    helo: str
-    client_name: str
-    resolve: str
-    run: OwnRun
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -107,6 +75,8 @@ class Tally(msgspec.Struct, array_like=True):
     troubles_all: int = 0
 
 
+CUT = f"has a header of more than {HEADER_BYTES_MAX} bytes: what stands beyond is not looked at"
+
 Found = Block | Headers | Logged | Trouble
 """What a door brings."""
 
@@ -117,19 +87,19 @@ class Teller:
     def __init__(self, own: Own, catalogue: BuildCatalogue) -> None:
         self.tally = Tally()
         self._own = own
-        self._run_of = lru_cache(_RUNS_KEPT)(lambda lines: _run_of(lines, catalogue))
+        self._ways = ways_for(own, catalogue)
 
     def trouble(self, trouble: Trouble) -> None:
         """Note what could not be read."""
-        self.tally.troubles_all += 1
-        if len(self.tally.troubles) < TROUBLES_MAX:
-            self.tally.troubles.append(trouble)
+        note_trouble(self.tally, trouble)
 
     def told(self, found: Found) -> None:
         """Count what a door brought."""
         if isinstance(found, Block):
             self.mail(received_of(found.headers))
-            self.tally.cut += found.cut
+            if found.cut:
+                self.tally.cut += 1
+                self.trouble(Trouble(found.place, CUT))
         elif isinstance(found, Headers):
             self.mail(found.received)
         elif isinstance(found, Logged):
@@ -143,62 +113,35 @@ class Teller:
         if not received:
             self.tally.no_received += 1
             return
-        lines = [normal(value) for value in received[:LINES_LOOKED_AT]]
-        last_own, handover = self.border(lines)
-        if last_own + 1 >= len(lines) and (handover is None or handover.inside):
+        found = self._ways.of_stored(tuple([normal(value) for value in received[:LINES_LOOKED_AT]]))
+        if found is None:
             self.tally.own_only += 1
             return
-        self._handed_over(handover, lines[last_own + 1 :], seconds_of(received[last_own]))
+        last_own, way = found
+        self._count(way, seconds_of(received[last_own]))
 
     def logged(self, mail: Logged) -> None:
         """Count one mail of a log."""
         self.tally.mails += 1
-        client = handover(mail.address, mail.helo, mail.name, mail.resolve)
-        if mail.auth or client is None or client.inside:
+        handed = handed_over_by(mail, self._own)
+        if handed is None:
             self.tally.own_only += 1
             return
         self.tally.no_lines += mail.received is None
-        lines = [normal(value) for value in mail.received or ()]
-        if mail.own_on_top:
-            lines = list(dropwhile(lambda line: by_of(line) in self._own.names, lines))
-        self._handed_over(client, lines, mail.seconds)
+        self._count(self._ways.of(handed.by, tuple(handed.lines)), handed.seconds)
 
-    def border(self, lines: Sequence[bytes]) -> tuple[int, Handover | None]:
-        """The index of the last own line, and who handed over to it."""
-        index = 0
-        while True:
-            handover = handover_of(lines[index])
-            if index + 1 >= len(lines):
-                return index, handover
-            inside = handover is not None and handover.inside
-            if not inside and by_of(lines[index + 1]) not in self._own.names:
-                return index, handover
-            index += 1
-
-    def _handed_over(self, handover: Handover | None, lines: Sequence[bytes], seconds: int | None) -> None:
-        """Count one mail by the sender's lines, top first, as they stood when it came."""
+    def _count(self, way: Way, seconds: int | None) -> None:
         tally = self.tally
-        run, deeper = self._own_run(lines)
-        sender = (
-            Sender(handover.peer, handover.helo, handover.client_name, handover.resolve, run)
-            if handover
-            else Sender("", "", "", "unknown", run)
-        )
-        named = product_of(lines[0]) if lines else _NOTHING
-        if named in tally.products or len(tally.products) < PRODUCTS_MAX:
-            tally.products[named] = tally.products.get(named, 0) + 1
-        if handover and len(tally.peers) < PEERS_MAX:
-            tally.peers.add(_mark_of(handover.peer))
-        count = self._count_of(sender)
-        if count is not None:
-            self._note(count, seconds)
-            _note_hidden(count, deeper)
-
-    def _own_run(self, lines: Sequence[bytes]) -> tuple[OwnRun, Sequence[bytes]]:
-        name = by_of(lines[0]) if lines else ""
-        length = next((index for index, line in enumerate(lines) if by_of(line) != name), len(lines))
-        own = lines[: length if name else 1]
-        return self._run_of(tuple(own)), lines[len(own) :]
+        if way.named in tally.products or len(tally.products) < PRODUCTS_MAX:
+            tally.products[way.named] = tally.products.get(way.named, 0) + 1
+        if way.sender.peer and len(tally.peers) < PEERS_MAX:
+            tally.peers.add(_mark_of(way.sender.peer))
+        count = self._count_of(way.sender)
+        if count is None:
+            return
+        self._note(count, seconds)
+        if way.hidden and (way.hidden in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS):
+            count.hidden[way.hidden] = count.hidden.get(way.hidden, 0) + 1
 
     def _count_of(self, sender: Sender) -> Count | None:
         senders = self.tally.senders
@@ -227,18 +170,19 @@ class Teller:
             self.tally.day_entries += 1
 
 
-def _note_hidden(count: Count, deeper: Sequence[bytes]) -> None:
-    """Products of servers behind this one, as hints: those lines came as content of the mail."""
-    for line in deeper[:_HIDDEN_LINES]:
-        named = product_of(line)
-        if named.judged:
-            if named.product in count.hidden or len(count.hidden) < _HIDDEN_PRODUCTS:
-                count.hidden[named.product] = count.hidden.get(named.product, 0) + 1
-            return
-
-
-_HIDDEN_LINES = 4
 _HIDDEN_PRODUCTS = 8
+
+
+def note_trouble(tally: Tally, trouble: Trouble) -> None:
+    """Count what could not be read, and keep the first of it, in text that any screen and file can take."""
+    tally.troubles_all += 1
+    if len(tally.troubles) < TROUBLES_MAX:
+        tally.troubles.append(Trouble(_plain(trouble.place), _plain(trouble.why)))
+
+
+def _plain(text: str) -> str:
+    """Names of files can hold anything: what is not printable, and no UTF-8, is written as its code."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def add(whole: Tally, one: Tally) -> None:
@@ -276,7 +220,7 @@ def _add(whole: Tally, sender: Sender, count: Count) -> None:
             into.hidden[product] = into.hidden.get(product, 0) + mails
 
 
-@lru_cache(_RUNS_KEPT)
+@lru_cache(LINES_KEPT)
 def _mark_of(peer: str) -> int:
     """64 bits that stand for a peer, the same in every process."""
     return int.from_bytes(blake2b(peer.encode(), digest_size=8).digest(), "big")
@@ -285,17 +229,3 @@ def _mark_of(peer: str) -> int:
 def _note_hour(count: Count, hour: int) -> None:
     if len(count.hours) < HOURS_KEPT and hour not in count.hours:
         count.hours.append(hour)
-
-
-@lru_cache(_RUNS_KEPT)
-def product_of(line: bytes) -> Named:
-    """What a `normal` line names."""
-    read = read_line(text_of(line))
-    if read.product is None:
-        return _NOTHING
-    return Named(read.product, "" if read.judged else read.version, read.judged)
-
-
-def _run_of(lines: tuple[bytes, ...], catalogue: BuildCatalogue) -> OwnRun:
-    run = read_own_run([text_of(line) for line in lines], catalogue)
-    return msgspec.structs.replace(run, lines=run.lines[:1])

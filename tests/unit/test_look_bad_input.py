@@ -1,0 +1,272 @@
+"""Bad input: told with place and reason, skipped, counted at the end, and the exit code says so; never a traceback."""
+
+import gzip
+import json
+import lzma
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import zstandard
+
+from services.cli.__main__ import run
+from services.cli.look import jsonl, mailbox, postfix_log, sources
+from services.cli.look.own_names import Own
+from services.cli.look.scan import chains_of, tally_of
+from services.cli.look.sources import Piece, Trouble, pieces_of
+from services.cli.look.tally import Tally
+from tests.support import logs, mailboxes
+from tests.support.mailboxes import FIRST, mail, mbox, own_line
+
+OWN = Own(frozenset({mailboxes.OWN}))
+GOOD = mail("ex.example", "15.1.2507.27")
+
+
+class Looked(NamedTuple):
+    """Exit code, mails, and what could not be read: place below the directory, and reason."""
+
+    code: int
+    mails: int
+    troubles: list[tuple[str, str]]
+
+
+@pytest.fixture
+def look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], Looked]:
+    """Lend `patchgate look` on all that lies in `tmp_path`."""
+
+    def looked() -> Looked:
+        code = run(["look", str(tmp_path), "--json", "--jobs", "1"])
+        report: dict[str, Any] = json.loads(capsys.readouterr().out)
+        read = report["read"]
+        assert read["troubles_all"] == len(read["troubles"])
+        told = [(place.removeprefix(f"{tmp_path}/"), why) for place, why in read["troubles"]]
+        return Looked(code, read["mails"], told)
+
+    return looked
+
+
+def _pieces(path: Path) -> list[Piece]:
+    found = list(pieces_of([str(path)]))
+    assert all(isinstance(one, Piece) for one in found), found
+    return [one for one in found if isinstance(one, Piece)]
+
+
+def _tally(path: Path) -> Tally:
+    [piece] = _pieces(path)
+    chains_of(piece)
+    return tally_of(piece, OWN)
+
+
+def test_a_mailbox_that_ends_in_a_header_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """What is there of it counts."""
+    whole = mbox(GOOD, GOOD)
+    second = whole.index(b"From ", 10)
+    (tmp_path / "box").write_bytes(whole[: whole.index(b"Subject", second)])
+    assert look() == (3, 2, [(f"box, byte {second}", "ends in the middle of its header: what is there of it counts")])
+
+
+def test_a_mail_that_breaks_off_takes_no_other_along(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Behind a header without end the next mail begins where its `From ` line is, and neither's lines are the other's."""
+    cut = own_line("a.example", "a.example", "192.0.2.1", FIRST)
+    text = f"From x Mon Sep  7 08:00:00 2026\n{cut}".encode() + mbox(GOOD)
+    (tmp_path / "box").write_bytes(text)
+    told = look()
+    assert told == (3, 2, [("box, byte 0", "breaks off in its header, and another mail begins there: both count")])
+    senders = _tally(tmp_path / "box").senders
+    assert {(one.peer, one.run.name) for one in senders} == {("192.0.2.1", ""), ("192.0.2.7", "ex.example")}
+
+
+@pytest.mark.parametrize("cut", range(1, 900, 61))
+def test_a_mail_that_breaks_off_is_told_wherever_parts_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """Each of the two belongs to the piece that it begins in."""
+    text = f"From x Mon Sep  7 08:00:00 2026\n{own_line('a', 'a.example', '192.0.2.1', FIRST)}".encode() + mbox(
+        GOOD, GOOD
+    )
+    (tmp_path / "box").write_bytes(text)
+    monkeypatch.setattr(sources, "PIECE_BYTES", cut)
+    assert sum(tally_of(piece, OWN).mails for piece in _pieces(tmp_path / "box")) == 3
+
+
+def test_what_is_no_mail_is_told_beside_what_is(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Binary files, CR alone as a line end, words."""
+    (tmp_path / "a-box").write_bytes(mbox(GOOD))
+    (tmp_path / "binary").write_bytes(b"\x7fELF\x00\x01\x02")
+    (tmp_path / "mac").write_bytes(GOOD.replace("\n", "\r").encode())
+    (tmp_path / "words").write_bytes(b"just some words\n")
+    code, mails, troubles = look()
+    assert (code, mails) == (3, 1)
+    assert [place for place, _ in troubles] == ["binary", "mac", "words"]
+    assert "CR alone" in troubles[1][1]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstandard.compress], ids=["gz", "xz", "zst"])
+@pytest.mark.parametrize("harm", ["cut", "bits"])
+def test_a_packed_file_that_is_broken_counts_as_far_as_it_goes(
+    tmp_path: Path, look: Callable[[], Looked], pack: Callable[[bytes], bytes], harm: str
+) -> None:
+    """Cut off, or with bits that fell over: told once, whatever the packer's error is."""
+    noise = b"".join(os.urandom(3_000).hex().encode() + b"\n" for _ in range(60))
+    packed = bytearray(pack(b"".join(mbox(GOOD + noise[n * 6_001 : (n + 1) * 6_001].decode()) for n in range(60))))
+    place = len(packed) * 2 // 3
+    if harm == "cut":
+        del packed[place:]
+    else:
+        packed[place : place + 40] = bytes(byte ^ 0xFF for byte in packed[place : place + 40])
+    (tmp_path / "good").write_bytes(mbox(GOOD))
+    (tmp_path / "old.gz").write_bytes(packed)
+    code, mails, troubles = look()
+    assert code == 3
+    assert mails >= 1
+    assert [(place, why.partition(":")[0]) for place, why in troubles if "header" not in why] == [
+        ("old.gz", "breaks off")
+    ]
+
+
+def test_one_bad_mail_of_many_loses_no_other(tmp_path: Path) -> None:
+    """Of five hundred single mails some are gone, or broken inside; the others count."""
+    for number in range(500):
+        (tmp_path / f"{number:03d}").write_text(GOOD)
+    (tmp_path / "017").write_bytes(gzip.compress(GOOD.encode() * 99)[:-30])
+    (tmp_path / "019").write_bytes(b"\x1f\x8b")
+    found = list(pieces_of([str(tmp_path)]))
+    [piece] = [one for one in found if isinstance(one, Piece)]
+    assert [one.place[-3:] for one in found if isinstance(one, Trouble)] == ["019"]
+    (tmp_path / "400").unlink()
+    broken = bytearray(gzip.compress(os.urandom(90_000).hex().encode()))
+    broken[400:900] = bytes(500)
+    (tmp_path / "018").write_bytes(broken)
+    chains_of(piece)
+    tally = tally_of(piece, OWN)
+    assert tally.mails == 496
+    assert [(trouble.place[-3:], trouble.why.partition(":")[0]) for trouble in tally.troubles] == [
+        ("017", "cannot be read"),
+        ("018", "cannot be read"),
+        ("400", "cannot be read"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["mbox", "jsonl", "log", "rspamd"])
+def test_a_file_that_vanishes_is_told(tmp_path: Path, kind: str) -> None:
+    """Between listing and reading it may be rotated or moved."""
+    path = tmp_path / "gone"
+    path.write_bytes(
+        {
+            "mbox": mbox(GOOD),
+            "jsonl": b'{"received": []}\n',
+            "log": logs.mail("Nov  2 10:11:12", "4Zq1abcde", "a[192.0.2.7]").encode(),
+            "rspamd": b'{"rows": []}',
+        }[kind]
+    )
+    [piece] = _pieces(path)
+    assert piece.kind == kind
+    path.unlink()
+    chains_of(piece)
+    assert tally_of(piece, OWN).troubles == [Trouble(str(path), "breaks off: no such file or directory")]
+
+
+def test_a_mailbox_that_shrinks_meanwhile_just_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail program may compact it while it is read."""
+    path = tmp_path / "box"
+    path.write_bytes(mbox(*[GOOD] * 9))
+    monkeypatch.setattr(sources, "PIECE_BYTES", 2_000)
+    pieces = _pieces(path)
+    path.write_bytes(mbox(GOOD))
+    assert sum(tally_of(piece, OWN).mails for piece in pieces) == 1
+
+
+def test_a_directory_without_rights_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[], Looked]
+) -> None:
+    """What else is there is read."""
+    (tmp_path / "box").write_bytes(mbox(GOOD))
+    (tmp_path / "secret").mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("secret"):  # root may enter any directory, so it cannot be shut for this test
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert look() == (3, 1, [("secret", "cannot be read: permission denied")])
+
+
+def test_a_log_of_another_year_s_form_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Its mails count, without their day."""
+    text = logs.mail("2019 Nov  2 10:11:12", "4Zq1abcde", "ex.example[192.0.2.7]")
+    (tmp_path / "mail.log").write_text(text)
+    code, mails, [(place, why)] = look()
+    assert (code, mails, place) == (3, 1, "mail.log, byte 0")
+    assert why.startswith("has a time in no form that is known here")
+
+
+NAME = b"caf\xe9-\n\x1b[31m"
+
+
+@pytest.fixture
+def odd_name(tmp_path: Path) -> Path:
+    """A directory with a good mailbox, and a bad file with a name that is no UTF-8 and would move a terminal's cursor."""
+    (tmp_path / "box").write_bytes(mbox(GOOD))
+    with open(os.fsencode(tmp_path) + b"/" + NAME, "wb") as odd:  # noqa: PTH123  (a name that no text has)
+        odd.write(b"\x00\x01")
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--csv",), ("--html", "page.html")])
+def test_a_name_that_is_no_text_is_told_all_the_same(
+    odd_name: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each form of the report, without its control characters."""
+    (odd_name / "out").mkdir()
+    monkeypatch.chdir(odd_name / "out")
+    assert run(["look", str(odd_name), *options, "--jobs", "1"]) == 3
+    out, err = capsys.readouterr()
+    page = (odd_name / "out" / "page.html").read_text() if "--html" in options else ""
+    for text in filter(None, (out + err, page)):
+        assert "\x1b[31m" not in text
+        assert "udce9" in text
+
+
+def _huge(path: Path, kind: str, size: int) -> str:
+    """A file of *kind* that has one line of *size* bytes in the middle; where that begins."""
+    line = b"y" * 1_000_000
+    good, front = {
+        "mbox": (mbox(GOOD), mbox(GOOD) + b"\n"),
+        "header": (b"\n\n" + mbox(GOOD), mbox(GOOD) + b"From x Mon Sep  7 08:00:00 2026\nX: "),
+        "jsonl": (b'\n{"received": []}\n', b'{"received": []}\n{"x": "'),
+        "log": (
+            b"\n" + logs.mail("Nov  2 10:11:12", "4Zq1abcde", "a[192.0.2.7]").encode(),
+            logs.mail("Nov  2 10:11:12", "4Zq1abcdf", "a[192.0.2.7]").encode(),
+        ),
+    }[kind]
+    with path.open("wb") as out:
+        out.write(front)
+        for _ in range(size // len(line)):
+            out.write(line)
+        out.write(b"\n\n" + good if kind == "mbox" else good)
+    return {"header": f"byte {len(mbox(GOOD))}", "jsonl": "line 2", "log": f"byte {len(front)}"}.get(kind, "")
+
+
+@pytest.mark.parametrize("kind", ["mbox", "header", "jsonl", "log"])
+def test_a_line_of_any_size_costs_a_bounded_part_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Mails before and behind it count; where it is more than a body it is told with its place. The bounds are lowered for speed."""
+    monkeypatch.setattr(mailbox, "READ_BYTES", 100_000)
+    monkeypatch.setattr(mailbox, "HEADER_BYTES_MAX", 50_000)
+    monkeypatch.setattr(jsonl, "LINE_BYTES_MAX", 50_000)
+    monkeypatch.setattr(postfix_log, "LINE_BYTES_MAX", 2_000)
+    place = _huge(tmp_path / "huge", kind, 16_000_000)
+    _tally(tmp_path / "huge")  # what is loaded once does not count
+    tracemalloc.start()
+    tally = _tally(tmp_path / "huge")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    assert tally.mails == (3 if kind == "header" else 2)
+    assert [trouble.place.partition(", ")[2] for trouble in tally.troubles] == ([place] if place else [])
