@@ -73,6 +73,7 @@ class StoredState(msgspec.Struct, kw_only=True):
                 self.position = _POSITION.decode(value)
             elif key == t.KEY_POLICY:
                 self.policy = _policy_of(value)
+                self.servers.look(self.policy)
             elif key.startswith(t.KEY_REQUEST_PREFIX):
                 self.requests[_request_id(key)] = msgspec.json.decode(value, type=datetime)
             else:
