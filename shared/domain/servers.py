@@ -140,7 +140,7 @@ class Servers(Mapping[str, Server]):
         """
         Its state from now on, as it stands in a table; these bytes are kept, and give its share.
 
-        What falls due is worked out, and the share of its decision.
+        What is ahead of it is worked out, and the share of its decision.
 
         Raises:
             msgspec.MsgspecError: they are no server's.
@@ -152,7 +152,8 @@ class Servers(Mapping[str, Server]):
         self._live.pop(name, None)
         self._unsettled.pop(name, None)
         self._settle(slot, stored)
-        slot.decision, slot.due, slot.repeat = decision_share(server), self.outlook.due(server), None
+        slot.decision = decision_share(server)
+        slot.due, slot.repeat = self.outlook.due(server), self.outlook.repeat(server)
         return server
 
     def remove(self, name: str) -> None:
@@ -177,11 +178,12 @@ class Servers(Mapping[str, Server]):
         return True
 
     def work_out(self, most: int | None = None) -> bool:
-        """What falls due, for at most so many servers of which that is unknown; whether more are left."""
+        """What is ahead of at most so many servers of which it is unknown; whether more are left."""
         for _ in range(len(self._unknown) if most is None else min(most, len(self._unknown))):
             slot = self._slots.get(self._unknown.pop())
             if slot is not None and slot.due is msgspec.UNSET:
-                slot.due = self.outlook.due(self._live.get(slot.name) or self._unpacked(slot))
+                server = self._live.get(slot.name) or self._unpacked(slot)
+                slot.due, slot.repeat = self.outlook.due(server), self.outlook.repeat(server)
         return bool(self._unknown)
 
     def _unpacked(self, slot: Slot) -> Server:
