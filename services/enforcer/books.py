@@ -1,9 +1,9 @@
 """
 What the two tables hold, as far as it must be known to keep them right: pure, no Kafka.
 
-`decisions` and `enforcer-state` are written only where their bytes change. Of a decision its share of the digest is
-kept, 128 bits that tell whether its bytes would change; of `enforcer-state` the requests, for those that are
-forgotten are deleted.
+`decisions` and `enforcer-state` are written only where their bytes change. Of a decision its share of the digest tells
+whether its bytes would change, 128 bits that are kept with its server; of `enforcer-state` the requests are kept, for
+those that are forgotten are deleted.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +15,7 @@ import msgspec
 from shared.domain import events as e
 from shared.domain.fold import Fold, Written, digest_of, encode_server
 from shared.domain.records import Heartbeat, PolicyRecord
+from shared.domain.servers import Slot, decision_share
 from shared.domain.state import Server, decision_of
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
@@ -31,18 +32,17 @@ class Outgoing(NamedTuple):
 
 
 class Books:
-    """Bounded by the servers that ever had a case, and by 16 days of requests."""
+    """Those of one fold. What they keep beside it is bounded by 16 days of requests."""
 
     def __init__(self, requests: Mapping[str, datetime] | None = None, *, leader: str = "") -> None:
         self._leader = leader
-        self._shares: dict[str, int] = {}
-        self._digest = 0
+        self._count = self._digest = 0
         self._requests = dict(requests or {})
 
     @property
     def count(self) -> int:
         """How many servers the table of decisions has."""
-        return len(self._shares)
+        return self._count
 
     @property
     def digest(self) -> str:
@@ -57,27 +57,27 @@ class Books:
         changed = fold.take_changed()
         return [
             *(outgoing for outgoing, _ in events),
-            *(decision for name in changed for decision in self._decision(name, fold.servers[name])),
+            *(decision for name in changed for decision in self._decision(fold, name)),
             *(Outgoing(t.ENFORCER_STATE, name.encode(), fold.servers.stored(name)) for name in changed),
             *self._requests_of(fold, events),
             *(policy for _, event in events if isinstance(event, e.PolicyAdopted) for policy in policy_records(fold)),
         ]
 
-    def _decision(self, name: str, server: Server) -> Iterator[Outgoing]:
-        decision = decision_of(server)
-        if decision is None:
+    def _decision(self, fold: Fold, name: str) -> Iterator[Outgoing]:
+        decision, slot = decision_of(fold.servers[name]), fold.servers.slot(name)
+        if decision is None or slot is None:
             return
         value = encode(decision)
-        if self._note(name, digest_of(name, value)):
+        if self._note(slot, digest_of(name, value)):
             yield Outgoing(t.DECISIONS, name.encode(), value)
 
-    def _note(self, server: str, share: int) -> bool:
-        """The decision of *server* has this share now; whether that is new."""
-        old = self._shares.get(server)
-        if old == share:
+    def _note(self, slot: Slot, share: int) -> bool:
+        """The decision of a server has this share now; whether that is new."""
+        if slot.decision == share:
             return False
-        self._digest = (self._digest + share - (old or 0)) % _MODULUS
-        self._shares[server] = share
+        self._count += not slot.decision
+        self._digest = (self._digest + share - (slot.decision or 0)) % _MODULUS
+        slot.decision = share
         return True
 
     def _requests_of(self, fold: Fold, events: list[tuple[Outgoing, e.Event]]) -> Iterator[Outgoing]:
@@ -109,21 +109,32 @@ class Books:
         """
         What makes topic `decisions` what the state says; nothing where it is.
 
-        found: the share of each live key in the topic, reserved keys too. Keys that nobody should have written go.
+        To be called before any change is booked; count and digest begin here. found: the share of each live key in the
+        topic, reserved keys too; it is used up. Keys that nobody should have written go.
         """
-        healed = [
-            outgoing
-            for name, server in fold.servers.items()
-            for outgoing in self._decision(name, server)
-            if found.get(outgoing.key or b"") != self._shares[name]
-        ]
-        wanted = {name.encode() for name in self._shares} | {t.KEY_HEARTBEAT}
+        self._count = self._digest = 0
+        healed = []
+        for name, slot in fold.servers.slots():
+            if slot.decision is None or name in fold.changed:
+                slot.decision = decision_share(fold.servers[name])
+            if not slot.decision:
+                continue
+            self._count += 1
+            self._digest += slot.decision
+            if found.pop(name.encode(), None) != slot.decision:
+                healed.append(_decision_record(fold.servers[name]))
+        self._digest %= _MODULUS
+        found.pop(t.KEY_HEARTBEAT, None)
         if not fold.is_empty:
             policy, _ = policy_records(fold)
-            wanted.add(t.KEY_POLICY)
-            if found.get(t.KEY_POLICY) != digest_of(t.KEY_POLICY.decode(), policy.value or b""):
+            if found.pop(t.KEY_POLICY, None) != digest_of(t.KEY_POLICY.decode(), policy.value or b""):
                 healed.append(policy)
-        return healed + [Outgoing(t.DECISIONS, key, None) for key in sorted(found.keys() - wanted)]
+        return healed + [Outgoing(t.DECISIONS, key, None) for key in sorted(found)]
+
+
+def _decision_record(server: Server) -> Outgoing:
+    decision = decision_of(server)
+    return Outgoing(t.DECISIONS, server.server.encode(), encode(decision) if decision else None)
 
 
 def state_of(server: Server) -> Outgoing:

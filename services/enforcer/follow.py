@@ -28,6 +28,7 @@ from shared.messaging.kafka import new_reader, running
 _FETCH_BYTES = 4 << 20  # of a partition; more brings nothing, for decoding takes longer than fetching
 _IDLE_MS = 500  # an empty fetch waits so long at the broker: a standby costs the broker two questions a second
 _POLL_MS = 100
+_TAKEN = 5_000  # records of what was fetched; more than that is fetched only where they compress well
 _BATCH = 500  # records between two chances for the group's heartbeats: about 25 ms
 _LOOK_S = 1.0
 _ANSWER_S = 5.0
@@ -151,7 +152,7 @@ class Follower:
 
     def _begin_anew(self) -> None:
         self._copy = Copy()
-        self._begun = self._warm = False
+        self._begun = self._warm = self._unknown = False
         self._behind: int | None = None
         self._level_s = self._looked_s = time.monotonic()
         self._ends: dict[TopicPartition, int] = {}
@@ -170,12 +171,17 @@ class Follower:
         self._begun = True
 
     async def _read(self, reader: AIOKafkaConsumer, timeout_ms: int) -> None:
-        got = await reader.getmany(timeout_ms=timeout_ms, max_records=_BATCH)
+        # Most often all that was fetched, so that the next fetch is under way while this is worked on.
+        got = await reader.getmany(timeout_ms=0 if self._unknown else timeout_ms, max_records=_TAKEN)
         for partition, records in got.items():
             self.read_last += len(records)
             topic = partition.topic.removeprefix(self.setup.prefix)
-            for record in records:
-                self._copy.take(topic, record.key or b"", record.value or None)
+            for first in range(0, len(records), _BATCH):
+                for record in records[first : first + _BATCH]:
+                    self._copy.take(topic, record.key or b"", record.value or None)
+                await asyncio.sleep(0)
+        if self._warm or not got:  # terms that came with a new policy; a start has other things to do first
+            self._unknown = self._copy.state.servers.work_out(_BATCH)
         if got and not self._warm:
             # What was just read stays. Without this the collector walks all of it again and again: two thirds of the time.
             gc.freeze()

@@ -57,7 +57,8 @@ class StoredState(msgspec.Struct, kw_only=True):
 
     def note(self, key: bytes, value: bytes | None) -> None:
         """One record of the topic; one that cannot be read is remembered as such, until a readable one takes its place."""
-        self.unreadable.pop(key, None)
+        if self.unreadable:
+            self.unreadable.pop(key, None)
         try:
             self.take(key, value)
         except RecordSchemaError as error:
@@ -73,6 +74,7 @@ class StoredState(msgspec.Struct, kw_only=True):
                 self.position = _POSITION.decode(value)
             elif key == t.KEY_POLICY:
                 self.policy = _policy_of(value)
+                self.servers.look(self.policy)
             elif key.startswith(t.KEY_REQUEST_PREFIX):
                 self.requests[_request_id(key)] = msgspec.json.decode(value, type=datetime)
             else:

@@ -16,8 +16,8 @@ from shared.domain.evolve import evolve_law, evolve_server, server_of
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
-from shared.domain.repeats import Glimpse, Repeats
-from shared.domain.servers import Servers, Slot, digest_of, encode_server
+from shared.domain.repeats import Glimpse
+from shared.domain.servers import Servers, digest_of, encode_server
 from shared.domain.state import Law, Server
 
 __all__ = ["CHECKPOINT_EVERY", "RULES", "Asked", "Fold", "Input", "Written", "digest_of", "encode_server"]
@@ -42,10 +42,10 @@ class Fold:
         self.policy = policy
         self.naming = Naming(policy)
         self.servers = Servers()
+        self.servers.look(policy)
         self.requests: dict[str, datetime] = {}
         self.changed: set[str] = set()
         self._law = law
-        self._repeats = Repeats(policy)
         self._due: list[tuple[datetime, str]] = []
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Fold:
             return False
         like = slot.repeat
         if like is None:
-            like = slot.repeat = self._repeats.of(self.servers[who.server or ""])
+            like = slot.repeat = self.servers.outlook.repeat(self.servers[who.server or ""])
         return (
             like is not None
             and like.since <= min(glimpse.facts.seen_at, max(at, self.law.at)) < like.until
@@ -180,28 +180,24 @@ class Fold:
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
         self.naming = Naming(policy)
-        self._repeats = Repeats(policy)
-        for name, slot in self.servers.slots():  # a policy may move what is due for everybody
-            self._note(slot, self.servers[name])
-        self._index()
+        if self.servers.look(policy):  # what is due may have moved for everybody
+            self.servers.work_out()
+            self._index()
 
     def _put(self, name: str, server: Server) -> None:
         slot = self.servers.put(name, server)
         self.changed.add(slot.name)
         before = slot.due
-        slot.due, slot.repeat = schedule.next_due(server, self.policy), None
-        if slot.due == before:
+        due = self.servers.outlook.due(server)
+        slot.due, slot.repeat = due, None
+        if due == before:
             return
-        if slot.due is not None:
-            heappush(self._due, (slot.due, slot.name))
+        if due is not None:
+            heappush(self._due, (due, slot.name))
         if len(self._due) > _HEAP_SLACK + 2 * len(self.servers):
             self._index()  # entries of servers that moved on are left in the heap; at this bound it is built anew
 
-    def _note(self, slot: Slot, server: Server) -> None:
-        """What is worked out of a server's state and the policy, so that neither has to be looked at for each input."""
-        slot.due, slot.repeat = schedule.next_due(server, self.policy), self._repeats.of(server)
-
-    def _due_of(self, name: str) -> datetime | None:
+    def _due_of(self, name: str) -> datetime | msgspec.UnsetType | None:
         slot = self.servers.slot(name)
         return slot.due if slot else None
 
@@ -219,13 +215,13 @@ class Fold:
     def restore(self, servers: Servers, requests: dict[str, datetime]) -> None:
         """Take up a stored state, instead of folding the log to it. The servers are the fold's own from now on."""
         self.servers = servers
-        for name, slot in servers.slots():
-            self._note(slot, servers[name])
+        servers.look(self.policy)
+        servers.work_out()
         self.requests = dict(requests)
         self._index()
 
     def _index(self) -> None:
-        self._due = [(slot.due, name) for name, slot in self.servers.slots() if slot.due is not None]
+        self._due = [(slot.due, name) for name, slot in self.servers.slots() if isinstance(slot.due, datetime)]
         heapify(self._due)
 
     def take_changed(self) -> list[str]:

@@ -73,15 +73,9 @@ class Floor(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             return Standing.UNKNOWN
         if not self.builds:
             return Standing.BELOW
-        low, high = reading.low, reading.high
-        if low is None or high is None:
+        if reading.low is None or reading.high is None:
             return Standing.UNKNOWN
-        accepted = self._accepted()
-        if any(first <= low <= last for first, last in accepted):
-            return Standing.AT_OR_ABOVE
-        if any(low <= last and first <= high for first, last in accepted):
-            return Standing.UNKNOWN
-        return Standing.BELOW
+        return _standing(self.builds, reading.low, reading.high)
 
     def _accepted(self) -> tuple[tuple[Build, _Numbers], ...]:
         return _accepted(self.builds)
@@ -92,6 +86,16 @@ def _accepted(builds: tuple[Build, ...]) -> tuple[tuple[Build, _Numbers], ...]:
     """From where to where builds are accepted, both included."""
     ends: list[_Numbers] = [(*least.branch, _END_OF_BRANCH) for least in builds[:-1]]
     return tuple(zip(builds, [*ends, (_END_OF_BRANCH, 0, 0, 0)], strict=bool(builds)))
+
+
+@lru_cache(4096)  # readings are few, and asked for of each server at a start
+def _standing(builds: tuple[Build, ...], low: Build, high: Build) -> Standing:
+    accepted = _accepted(builds)
+    if any(first <= low <= last for first, last in accepted):
+        return Standing.AT_OR_ABOVE
+    if any(low <= last and first <= high for first, last in accepted):
+        return Standing.UNKNOWN
+    return Standing.BELOW
 
 
 class FloorWave(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):

@@ -23,7 +23,7 @@ import msgspec
 
 from shared.domain.evidence import Introduction, UtcDatetime
 from shared.domain.policy import Floor, Policy, Standing, Tie
-from shared.domain.state import Server
+from shared.domain.state import Case, Server
 
 _SHARED = 65_536
 """Repeats that are one object for all servers that agree in them; at the bound the least used are made once more."""
@@ -87,7 +87,7 @@ class Repeats:
         if standing is Standing.AT_OR_ABOVE and any(hour.product == reading.product for hour in server.hours):
             return None
         if standing is Standing.BELOW and server.tie in self._policy.open_ties:
-            accused = _accused_span(server)
+            accused = _accused_span(server, case)
             if accused is None:
                 return None
             since, until = max(since, accused[0]), min(until, accused[1])
@@ -101,13 +101,13 @@ class Repeats:
         return self._policy.floor_for(product, day), (since, until)
 
 
-def _accused_span(server: Server) -> tuple[datetime, datetime] | None:
+def _accused_span(server: Server, case: Case | None) -> tuple[datetime, datetime] | None:
     product = server.reading.product
     below = server.below_of(product)
     if below is None:
         return None
     day_ends = _midnight(below.seen_at.date()) + _DAY
-    if server.case_of(product) is not None:
+    if case is not None:
         return _EVER[0], day_ends
     counted = [hour.hour for hour in server.hours if hour.product == product]
     if not counted:

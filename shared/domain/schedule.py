@@ -4,7 +4,7 @@ The way of a case in law time: its rows, the notices before them, and what falls
 Blocking rows wait for their grant; what is late keeps its distances. `decide.py` says what an input changes of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -53,10 +53,12 @@ def _ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...])
 
 def next_due(server: Server, policy: Policy) -> datetime | None:
     """The law time at which something next falls due for *server*; None: nothing ever will by itself."""
-    if not server.cases:
-        return None
-    instants = [instant for case in server.cases for instant in _dues(server, case, policy)]
-    return min(instants) if instants else None
+    first = None
+    for case in server.cases:
+        for instant in _dues(server, case, policy):
+            if first is None or instant < first:
+                first = instant
+    return first
 
 
 def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
@@ -65,16 +67,16 @@ def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> lis
     return _fall_due(server, case, law, policy, instant)
 
 
-def _dues(server: Server, case: Case, policy: Policy) -> Iterator[datetime]:
+def _dues(server: Server, case: Case, policy: Policy) -> list[datetime]:
     if case.ends_law is not None:
-        yield case.ends_law
-        return
+        return [case.ends_law]
+    dues = []
     if case.entered < len(case.rows):
-        yield case.rows[case.entered].since
+        dues.append(case.rows[case.entered].since)
     if case.planned:
-        yield case.planned[0].since
+        dues.append(case.planned[0].since)
     ends = (grant_at(case, policy), expires_at(server, case, policy))
-    yield from (instant for instant in ends if instant is not None)
+    return dues + [instant for instant in ends if instant is not None]
 
 
 def expires_at(server: Server, case: Case, policy: Policy) -> datetime | None:

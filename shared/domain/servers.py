@@ -5,6 +5,8 @@ All servers of a fold in little memory: each as the compressed bytes of its stat
 - A settled server is its bytes, compressed against an example that all of them resemble: 2,400 bytes of a server with a
   case become 250, where the same as objects would be over 3,000.
 - The digest is the sum mod 2^128 of each server's share, so it needs no order and moves with one server at a time.
+- What comes from a table is decoded once, and all that is ever worked out of it is worked out then; so whoever takes up
+  a million servers that were read before decodes none of them again.
 
 Nothing here is ever stored or sent: the compression may change with any version.
 """
@@ -19,10 +21,11 @@ import zstandard
 
 from shared.domain.build import Build
 from shared.domain.evidence import Reading
-from shared.domain.policy import Floor, parse_policy, shipped_policy_text
+from shared.domain.outlook import Outlook, shipped
+from shared.domain.policy import Floor, Policy, parse_policy, shipped_policy_text
 from shared.domain.repeats import Repeat
 from shared.domain.schedule import plan_for
-from shared.domain.state import Below, Case, PendingNotice, Server
+from shared.domain.state import Below, Case, PendingNotice, Server, decision_of
 
 LIVE_MAX = 10_000
 """Servers kept decoded, some 3 kB each: more than one turn of the enforcer touches."""
@@ -43,17 +46,26 @@ def digest_of(key: str, value: bytes) -> int:
     return int.from_bytes(sha256(key.encode() + b"\n" + value).digest()[:16], "big")
 
 
+def decision_share(server: Server) -> int:
+    """The share of its decision in the digest of that table; 0 where it never had a case, and has none."""
+    decision = decision_of(server)
+    return digest_of(server.server, _ENCODE(decision)) if decision else 0
+
+
 class Slot(msgspec.Struct, gc=False):
     """
     What is kept of one server. name: the one object of its id that is to be kept elsewhere, too. packed, share: of the state that was settled last.
 
-    due: when something next falls due. repeat: which sightings of it are surely no news, None where that was not worked out.
+    decision: the share of its decision, as it came from a table or as it was told last; 0: it has none; None: neither was yet.
+    due: when something next falls due, unset where that must be worked out. repeat: which sightings of it are surely no
+    news, None where that was not worked out.
     """
 
     name: str
     packed: bytes = b""
     share: int = 0
-    due: datetime | None = None
+    decision: int | None = None
+    due: datetime | msgspec.UnsetType | None = None
     repeat: Repeat | None = None
 
 
@@ -65,6 +77,8 @@ class Servers(Mapping[str, Server]):
         self._live: dict[str, Server] = {}
         self._unsettled: dict[str, None] = {}
         self._digest = 0
+        self.outlook = shipped()
+        self._unknown: list[str] = []
         self._compress = zstandard.ZstdCompressor(
             level=_LEVEL, dict_data=_likeness(), write_checksum=False, write_dict_id=False
         ).compress
@@ -75,7 +89,7 @@ class Servers(Mapping[str, Server]):
     def __getitem__(self, name: str) -> Server:
         server = self._live.get(name)
         if server is None:
-            server = _DECODE(self._decompress(self._slots[name].packed))
+            server = self._unpacked(self._slots[name])
             self._keep(name, server)
         return server
 
@@ -93,7 +107,7 @@ class Servers(Mapping[str, Server]):
         return len(self._slots)
 
     def slot(self, name: str) -> Slot | None:
-        """What is kept of a server; its due and repeat are the owner's to set."""
+        """What is kept of a server; its decision, due and repeat are the owner's to set once it is put."""
         return self._slots.get(name)
 
     def slots(self) -> Iterator[tuple[str, Slot]]:
@@ -126,6 +140,8 @@ class Servers(Mapping[str, Server]):
         """
         Its state from now on, as it stands in a table; these bytes are kept, and give its share.
 
+        What is ahead of it is worked out, and the share of its decision.
+
         Raises:
             msgspec.MsgspecError: they are no server's.
         """
@@ -136,6 +152,8 @@ class Servers(Mapping[str, Server]):
         self._live.pop(name, None)
         self._unsettled.pop(name, None)
         self._settle(slot, stored)
+        slot.decision = decision_share(server)
+        slot.due, slot.repeat = self.outlook.due(server), self.outlook.repeat(server)
         return server
 
     def remove(self, name: str) -> None:
@@ -145,6 +163,31 @@ class Servers(Mapping[str, Server]):
             self._live.pop(name, None)
             self._unsettled.pop(name, None)
             self._digest = (self._digest - slot.share) % _MODULUS
+
+    # -- looking ahead ----------------------------------------------------------------------------------------------
+
+    def look(self, policy: Policy) -> bool:
+        """From now on what is ahead is worked out by *policy*; whether that may differ from what was worked out before."""
+        outlook = Outlook(policy)
+        if outlook.terms == self.outlook.terms:
+            return False
+        self.outlook = outlook
+        for slot in self._slots.values():
+            slot.due, slot.repeat = msgspec.UNSET, None
+        self._unknown = list(self._slots)
+        return True
+
+    def work_out(self, most: int | None = None) -> bool:
+        """What is ahead of at most so many servers of which it is unknown; whether more are left."""
+        for _ in range(len(self._unknown) if most is None else min(most, len(self._unknown))):
+            slot = self._slots.get(self._unknown.pop())
+            if slot is not None and slot.due is msgspec.UNSET:
+                server = self._live.get(slot.name) or self._unpacked(slot)
+                slot.due, slot.repeat = self.outlook.due(server), self.outlook.repeat(server)
+        return bool(self._unknown)
+
+    def _unpacked(self, slot: Slot) -> Server:
+        return _DECODE(self._decompress(slot.packed))
 
     def _keep(self, name: str, server: Server) -> None:
         if len(self._live) >= LIVE_MAX:

@@ -80,11 +80,17 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
-        return next((case for case in self.cases if case.product == product), None)
+        for case in self.cases:  # a loop, for this is asked several times of each server at a start
+            if case.product == product:
+                return case
+        return None
 
     def below_of(self, product: str) -> Below | None:
         """The newest evidence of *product* below the floor, if there is any."""
-        return next((below for below in self.below if below.product == product), None)
+        for below in self.below:
+            if below.product == product:
+                return below
+        return None
 
 
 class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -1,21 +1,26 @@
 """Properties of the law: cut anywhere, told twice, ticked for nothing, and the edge's row is the enforcer's row."""
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from services.enforcer.books import Books, policy_records, state_of
+from services.enforcer.restore import StoredState
 from shared.domain import events as e
 from shared.domain.build import Build
 from shared.domain.evidence import Reading
 from shared.domain.fold import Fold
 from shared.domain.records import Decision, Row
+from shared.domain.repeats import Repeats
+from shared.domain.schedule import next_due
 from shared.domain.state import Server, decision_of
 from shared.domain.verdict import action_in, judge, row_at, window_start
 from shared.domain.verify import Audit
+from shared.messaging import topics as t
 from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading, refold, stored_servers
 
 READINGS: tuple[Reading, ...] = (
@@ -95,6 +100,54 @@ def test_a_fold_cut_anywhere_is_the_whole(world: World, data: st.DataObject) -> 
     assert second.law.head == world.fold.law.head
     assert second.servers == world.fold.servers
     assert second.requests == world.fold.requests
+
+
+@quick
+@given(lives, st.data())
+def test_what_was_worked_out_while_following_is_what_the_log_gives(world: World, data: st.DataObject) -> None:
+    """The digests of both tables, and what falls due in which order; wherever in its topic the policy stood, and whatever was in force before."""
+    told, followed = world.fold, StoredState()
+    records = [state_of(server) for server in told.servers.values()]
+    policies = [event.policy for event in world.events() if isinstance(event, e.PolicyAdopted)]
+    for policy in (
+        told.policy,
+        *data.draw(st.lists(st.sampled_from(policies), max_size=1)),
+    ):  # the last one inserted comes first
+        where = data.draw(st.integers(0, len(records)))
+        newest = next((at for at, record in enumerate(records) if record.key == t.KEY_POLICY), len(records))
+        records.insert(min(where, newest), policy_records(Fold(policy))[1])
+    for record in records:
+        followed.note(record.key or b"", record.value)
+        followed.servers.work_out(data.draw(st.integers(0, 1)))
+    taken_up = Fold(told.policy, told.law)
+    taken_up.restore(followed.servers, told.requests)
+    books, anew = Books(), Books()
+    books.heal_decisions(taken_up, {})
+    anew.heal_decisions(refold([stored for _, stored in world.log], policy_for()), {})
+    assert (taken_up.digest(), books.count, books.digest) == (told.digest(), anew.count, anew.digest)
+    assert _dues(taken_up) == _dues(told) == sorted(_next_dues(told))
+
+
+def _dues(fold: Fold) -> list[tuple[datetime, str]]:
+    """What the fold holds to be due, in order; entries that are out of date left out."""
+    live = {(slot.due, name) for name, slot in fold.servers.slots()}
+    return sorted(set(fold._due) & live)
+
+
+def _next_dues(fold: Fold) -> Iterator[tuple[datetime, str]]:
+    for name, server in fold.servers.items():
+        due = next_due(server, fold.policy)
+        if due is not None:
+            yield due, name
+
+
+@quick
+@given(lives)
+def test_what_is_remembered_of_repeats_is_what_the_policy_in_force_says(world: World) -> None:
+    """An adopted policy that leaves it as it was keeps it; any other has it worked out anew."""
+    repeats, servers = Repeats(world.fold.policy), world.fold.servers
+    for name, slot in servers.slots():
+        assert slot.repeat in (None, repeats.of(servers[name]))
 
 
 @quick

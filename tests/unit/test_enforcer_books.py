@@ -3,14 +3,16 @@
 from datetime import timedelta
 
 import msgspec
+import pytest
 
 from services.enforcer.books import Books, Outgoing, whole_state
-from shared.domain.fold import digest_of
+from shared.domain.fold import Fold, digest_of
 from shared.domain.records import Decision
+from shared.domain.servers import Servers
 from shared.domain.state import decision_of
 from shared.messaging import topics as t
 from shared.messaging.codec import decode, encode
-from tests.support.scenario import E2016, FLOOR_2016, SERVER, World, policy_for, reading
+from tests.support.scenario import E2016, FLOOR_2016, SERVER, World, policy_for, reading, stored_servers
 
 
 def _drained(world: World) -> None:
@@ -116,6 +118,38 @@ def test_a_whole_table_needs_no_healing_and_a_damaged_one_gets_just_what_differs
         missing[SERVER.encode()],
         Outgoing(t.DECISIONS, b"no.body@x", None),
     ]
+
+
+def test_a_state_that_was_read_before_is_compared_without_decoding_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million servers are taken up within seconds; what moved since is looked at all the same."""
+    world = World()
+    world.open_case()
+    for number in range(4):
+        world.open_case(name=f"other{number}.example")
+    found = {record.key or b"": _share(record.value, (record.key or b"").decode()) for record in _healed(world.fold)}
+    fold = Fold(world.fold.policy, world.fold.law)
+    fold.restore(stored_servers(world.fold.servers), {})
+    with monkeypatch.context() as patched:
+        patched.delattr(Servers, "_unpacked")
+        books = Books()
+        assert books.heal_decisions(fold, dict(found)) == []
+        assert (books.count, books.digest) == (5, _digest_of_all(world))
+    before = len(world.log)
+    world.see(reading(E2016, FLOOR_2016))
+    for record, stored in world.log[before:]:
+        fold.apply(record, stored)
+    (healed,) = Books().heal_decisions(fold, dict(found))
+    assert decode(t.DECISIONS, healed.value) == decision_of(world.fold.servers[SERVER])
+
+
+def _healed(fold: Fold) -> list[Outgoing]:
+    return Books().heal_decisions(fold, {})
+
+
+def _digest_of_all(world: World) -> str:
+    decisions = {name: decision_of(server) for name, server in world.fold.servers.items()}
+    shares = [digest_of(name, encode(decision)) for name, decision in decisions.items() if decision]
+    return f"{sum(shares) % (1 << 128):032x}"
 
 
 def test_a_lost_state_is_written_whole() -> None:

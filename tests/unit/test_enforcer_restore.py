@@ -9,10 +9,11 @@ from services.enforcer.books import policy_records, request_record, state_of
 from services.enforcer.restore import StoredState, why_rebuild
 from shared.domain.errors import ConfigError, RecordSchemaError
 from shared.domain.fold import Fold
+from shared.domain.schedule import next_due
 from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
-from tests.support.scenario import SERVER, START, World
+from tests.support.scenario import SERVER, START, World, policy_for
 
 
 def _stored(world: World) -> StoredState:
@@ -130,6 +131,26 @@ def test_the_stored_bytes_give_the_digest_of_the_state() -> None:
     other.note(name.encode(), value.replace(b'{"server"', b'{ "server"', 1))
     assert dict(other.servers) == dict(stored.servers)
     assert not other.encoded_alike
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_falls_due_is_worked_out_by_the_policy_in_force(*, known: bool) -> None:
+    """Whether it was known while the servers were read, or comes with the fold that takes them up."""
+    world = World()
+    world.open_case()
+    world.adopt(policy_for(version=2, expire_days=1), "request-1")
+    stored = StoredState()
+    stored.note(SERVER.encode(), state_of(world.fold.servers[SERVER]).value)
+    if known:
+        stored.note(t.KEY_POLICY, policy_records(world.fold)[1].value)
+        assert not stored.servers.work_out()
+    else:
+        anew = Fold(world.fold.policy, world.fold.law)
+        anew.restore(stored.servers, {})
+    slot = stored.servers.slot(SERVER)
+    assert slot is not None
+    assert slot.due == next_due(world.fold.servers[SERVER], world.fold.policy)
+    assert slot.due != next_due(world.fold.servers[SERVER], policy_for())
 
 
 def test_a_server_under_the_key_of_another_is_not_read() -> None:

@@ -9,8 +9,9 @@ from shared.domain import servers as store
 from shared.domain.build import Build
 from shared.domain.policy import Floor
 from shared.domain.repeats import Repeats, glimpse
+from shared.domain.schedule import next_due
 from shared.domain.servers import Servers, digest_of, encode_server
-from shared.domain.state import Server
+from shared.domain.state import Server, decision_of
 from shared.messaging.codec import encode
 from tests.support import law
 from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
@@ -72,6 +73,56 @@ def test_a_settled_server_is_small() -> None:
     assert slot is not None
     assert len(slot.packed) < 350
     assert len(servers.stored(SERVER)) > 1500
+
+
+def _table(count: int) -> Servers:
+    """Servers with a case, as they stood in a table."""
+    servers = Servers()
+    for number in range(count):
+        one = _server(number)
+        servers.put_stored(one.server, encode_server(one))
+    return servers
+
+
+def test_what_comes_from_a_table_has_the_share_of_its_decision_and_what_falls_due() -> None:
+    """As its decision goes out, byte for byte; one that never had a case has none."""
+    servers, one = _table(1), _server()
+    slot, decision = servers.slot(one.server), decision_of(one)
+    assert slot is not None
+    assert decision is not None
+    assert slot.decision == digest_of(one.server, encode(decision))
+    assert slot.due == next_due(one, policy_for()) is not None
+    never = msgspec.structs.replace(one, cases=(), changed_seq=0)
+    servers.put_stored(one.server, encode_server(never))
+    assert (slot.decision, slot.due) == (0, None)
+
+
+def test_a_policy_of_the_same_terms_leaves_what_was_worked_out() -> None:
+    """A mode or a text moves nothing that falls due; so nothing is decoded for it."""
+    servers = _table(2)
+    before = [slot.due for _, slot in servers.slots()]
+    assert not servers.look(policy_for("observe", 7))
+    assert [slot.due for _, slot in servers.slots()] == before
+    assert not servers.work_out(0)
+
+
+def test_other_terms_are_worked_out_by_slices() -> None:
+    """What was removed or put anew meanwhile is passed over, and at the end all is as the new policy has it."""
+    servers = _table(4)
+    later = msgspec.structs.replace(policy_for(), expire_days=1)
+    assert None not in [slot.repeat for _, slot in servers.slots()]
+    assert servers.look(later)
+    assert [slot.repeat for _, slot in servers.slots()] == [None] * 4
+    assert [slot.due for _, slot in servers.slots()] == [msgspec.UNSET] * 4
+    assert servers.work_out(1)
+    assert [slot.due is msgspec.UNSET for _, slot in servers.slots()] == [True, True, True, False]
+    servers.remove("ex2.alt.example")
+    servers.put("ex1.alt.example", one := msgspec.structs.replace(_server(1), below=()))
+    assert not servers.work_out()
+    assert {name: slot.due for name, slot in servers.slots()} == {
+        name: next_due(server, later) for name, server in servers.items()
+    }
+    assert next_due(one, later) != next_due(_server(0), later) != next_due(_server(0), policy_for())
 
 
 def test_a_reading_that_would_release_an_open_case_is_no_repeat() -> None:
