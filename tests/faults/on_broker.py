@@ -86,12 +86,13 @@ async def impostor(world: World, rng: Random) -> None:
     topics = rng.sample((t.LOG, t.DECISIONS, t.ENFORCER_STATE), rng.randint(1, 3))
     world.drawn(", ".join(topics))
     leader = await world.leader()
+    life = leader.life  # it may be fenced, end and be started again before our own transaction is done
     records: dict[str, tuple[bytes | None, bytes]] = {
         PREFIX + topic: (b"stranger.example", b"garbage") for topic in topics
     }
     with suppress(ProducerFenced):  # the next leader may be quicker than we are
         await bus.leave_open(world.bootstrap, PREFIX + "enforcer", 30.0, records)
-    if not await leader.has_died(_DIES_S):
+    if not await leader.has_died(_DIES_S, life=life):
         raise FaultError(f"{leader.name} goes on though another one has its transactional id")
 
 

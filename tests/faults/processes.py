@@ -179,9 +179,14 @@ class Service:
         self.held = hold
         return code
 
-    async def has_died(self, timeout_s: float) -> bool:
-        """Wait for its end: by its own hand, or because it could not go on. The supervisor then starts it again."""
-        process, deadline = self._process, time.monotonic() + timeout_s
+    @property
+    def life(self) -> subprocess.Popen[bytes] | None:
+        """Its process of now: take it before a fault that may end it at once."""
+        return self._process
+
+    async def has_died(self, timeout_s: float, *, life: subprocess.Popen[bytes] | None = None) -> bool:
+        """Wait for its end (that of *life*): by its own hand, or as it could not go on. The supervisor then starts it again."""
+        process, deadline = life or self._process, time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if process is not self._process or process is None or process.poll() is not None:
                 return True
