@@ -14,7 +14,7 @@ from types import ModuleType
 
 import msgspec
 
-from bench import edge_core, edge_postfix, enforcer, fold, latency, look, three
+from bench import demo, edge_core, edge_postfix, enforcer, fold, latency, look, three
 from bench.machine import QUIET_PERCENT, described, used_by_others
 from bench.table import Row, markdown
 
@@ -26,6 +26,7 @@ BENCHMARKS: Mapping[str, ModuleType] = {
     "latency": latency,
     "three": three,
     "look": look,
+    "demo": demo,
 }
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
