@@ -25,6 +25,7 @@ def _value(line: str) -> bytes:
     [
         b"Received: one\nSubject: x\nReceived: two\n  folded\n\tagain\nX-Received: no",
         b"received: one\r\nRECEIVED : two\r\n\tfolded\r\nSubject: Received: no",
+        b"Received-SPF: pass\nReceived: one\nReceivedX: no\nReceived\t: two",
         b"Subject: none\nX: y",
         b"",
     ],
@@ -33,7 +34,7 @@ def test_values_are_those_of_a_whole_parser(headers: bytes) -> None:
     """Any case, folded or not, top first; other headers are not taken for it."""
     expected = [
         " ".join(str(value).split())
-        for value in message_from_bytes(headers.replace(b" :", b":")).get_all("Received", [])
+        for value in message_from_bytes(headers.replace(b" :", b":").replace(b"\t:", b":")).get_all("Received", [])
     ]
     assert [b" ".join(value.split()).decode() for value in received_of(headers)] == expected
 

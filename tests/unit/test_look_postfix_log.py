@@ -95,7 +95,7 @@ def test_a_log_is_tallied_like_a_mailbox(tmp_path: Path) -> None:
 
 def test_a_line_that_is_not_whole_lets_no_deeper_one_stand_in(tmp_path: Path) -> None:
     """A syslog that cuts long lines, or a table of somebody else's, makes nobody an Exchange."""
-    cut = logs.header(AT, "4Zq1abcde", EX).rstrip("]\n")[:-4] + "\n"
+    cut = logs.header(AT, "4Zq1abcde", f"{EX} (more)").removesuffix("(more)]\n") + "\n"
     inner = logs.header(AT, "4Zq1abcde", logs.EXCHANGE.format(host="inner.example", build="14.3.123.4"))
     opened = logs.smtpd(AT, "4Zq1abcde", "ex.example[192.0.2.7]")
     for top in (cut, cut.replace("from ex", "from " + "x" * door.LINE_BYTES_MAX, 1)):
@@ -198,7 +198,9 @@ def test_mails_that_never_end_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     opened = [logs.smtpd(AT, f"4Zq1abcd{number}", "ex.example[192.0.2.7]") for number in range(8)]
     opened[0] += logs.header(AT, "4Zq1abcd0", EX)
     found = _mails(
-        _written(tmp_path / "log", "".join(opened) + logs.queued(AT, "4Zq1abcd0") + logs.queued(AT, "4Zq1abcd7"))
+        _written(
+            tmp_path / "log", "".join(opened) + "".join(logs.queued(AT, f"4Zq1abcd{number}") for number in (0, 1, 7))
+        )
     )
     assert [mail.received is not None for mail in found] == [True, False]
 

@@ -115,7 +115,7 @@ def next_message(buffer: bytes, start: int, end: int) -> int | None:
         return 0
     at = max(start - 1, 0)
     while True:
-        at = buffer.find(b"\nFrom ", at, end + 4)
+        at = buffer.find(b"\nFrom", at, end + 3)  # without the blank: a search goes by the last byte, and `m` is rarer
         if at < 0:
             return None
         begins = at + 1
