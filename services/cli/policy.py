@@ -5,11 +5,19 @@ import sys
 import uuid
 from typing import Annotated
 
-import msgspec
 import typer
 
 from services.cli import common
 from services.cli.bus import ask, table
+from services.cli.policy_check import (
+    checked_of,
+    findings_text,
+    mail_text,
+    read_policy,
+    refusal,
+    sentence,
+    usable_policy,
+)
 from services.cli.policy_text import policy_text
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, PolicyRecord
@@ -22,18 +30,6 @@ app = typer.Typer(no_args_is_help=True)
 _WAIT_S = 30.0  # a living enforcer answers in under a second; a restart takes seconds
 
 File = Annotated[str, typer.Argument(help="The policy, TOML.")]
-
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy file holds, in brief."""
-
-    version: int
-    title: str
-    mode: str
-    enforced_connectors: tuple[str, ...]
-    stages: int
-    floors: int
-    digest: str
 
 
 @app.command()
@@ -57,12 +53,18 @@ async def _in_force() -> Policy:
 
 @app.command()
 def check(file: File, as_json: common.AsJson = False) -> None:
-    """Read FILE and tell everything that is wrong with it; nothing is sent."""
-    brief = _brief(parse_policy(common.read_text(file)))
+    """Tell everything that is wrong with FILE, each with its line, and what its stages cost; nothing is sent."""
+    policy, findings = read_policy(file)
+    checked = checked_of(policy, findings)
     if as_json:
-        common.echo_json(brief)
-        return
-    typer.echo(_sentence(brief))
+        common.echo_json(checked)
+    for line in findings_text(file, findings) if not as_json else ():
+        typer.echo(line)
+    if policy is None:
+        raise common.CommandError(refusal(file, findings))
+    if not as_json:
+        typer.echo(sentence(policy))
+        typer.echo("\n".join(mail_text(checked.mail)))
 
 
 @app.command()
@@ -75,7 +77,7 @@ def adopt(
     as_json: common.AsJson = False,
 ) -> None:
     """Hand in FILE as the new policy, and wait for what the enforcer says."""
-    policy = parse_policy(common.read_text(file))
+    policy = usable_policy(file)
     if not yes:
         _confirm(policy)
     settings = common.settings()
@@ -97,25 +99,5 @@ def adopt(
 def _confirm(policy: Policy) -> None:
     if not sys.stdin.isatty():
         raise common.CommandError("adopting a policy changes what happens to mail: say --yes where nobody can be asked")
-    typer.echo(_sentence(_brief(policy)), err=True)
+    typer.echo(sentence(policy), err=True)
     typer.confirm("Adopt it?", abort=True, err=True)
-
-
-def _brief(policy: Policy) -> Checked:
-    return Checked(
-        version=policy.version,
-        title=policy.title,
-        mode=policy.mode,
-        enforced_connectors=tuple(c.name for c in policy.connectors if policy.enforced(c.name)),
-        stages=len(policy.stages),
-        floors=len(policy.floors),
-        digest=policy.digest,
-    )
-
-
-def _sentence(brief: Checked) -> str:
-    enforced = ", ".join(brief.enforced_connectors) or "no connector: nobody is warned, slowed or refused"
-    return (
-        f'Policy version {brief.version}, "{brief.title}": mode {brief.mode}, {brief.stages} stages, {brief.floors} floors; '
-        f"enforced for {enforced}. It can be used (digest {brief.digest[:16]})."
-    )

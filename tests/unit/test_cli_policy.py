@@ -28,10 +28,32 @@ def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.Captur
     file = tmp_path / "policy.toml"
     file.write_text(policy_text(policy_for("enforce", version=3)))
     assert run(["policy", "check", str(file)]) == 0
-    assert "enforced for internet, branch" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "enforced for internet, branch" in out
+    assert out.splitlines()[-1].split()[:4] == ["8", "90", "0", "60"]
+    assert out.count("100.0") == 4
     assert run(["policy", "check", str(file), "--json"]) == 0
     told = msgspec.json.decode(capsys.readouterr().out)
-    assert (told["version"], told["enforced_connectors"]) == (3, ["internet", "branch"])
+    assert (told["ok"], told["version"], told["enforced_connectors"]) == (True, 3, ["internet", "branch"])
+    assert [[cost["retry_minutes"] for cost in stage["costs"]] for stage in told["mail"]] == [[5, 15, 30, 60]] * 8
+
+
+def test_check_lists_every_error_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As compilers do, so that editors jump there; one line on stderr says why it cannot be used."""
+    file = tmp_path / "policy.toml"
+    file.write_text(shipped_policy_text().replace("salt =", "sallt =").replace("expire_days = 60", "expire_days = 0"))
+    assert run(["policy", "check", str(file)]) == 1
+    told = capsys.readouterr()
+    assert [line.split(": ")[:3] for line in told.out.splitlines()] == [
+        [f"{file}:1", "error", "salt"],
+        [f"{file}:15", "error", "sallt"],
+        [f"{file}:26", "error", "expire_days"],
+    ]
+    assert told.err == f"patchgate: {file}:1: salt: is missing (and 2 more: `patchgate policy check` lists them)\n"
+    assert run(["policy", "check", str(file), "--json"]) == 1
+    answer = msgspec.json.decode(capsys.readouterr().out)
+    assert not answer["ok"]
+    assert [found["line"] for found in answer["findings"]] == [1, 15, 26]
 
 
 @pytest.mark.parametrize(
