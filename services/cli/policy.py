@@ -3,12 +3,14 @@
 import asyncio
 import sys
 import uuid
+from datetime import date
 from typing import Annotated
 
 import typer
 
 from services.cli import common
 from services.cli.bus import ask, table
+from services.cli.live_state import live
 from services.cli.policy_check import (
     checked_of,
     findings_text,
@@ -18,12 +20,15 @@ from services.cli.policy_check import (
     sentence,
     usable_policy,
 )
+from services.cli.policy_diff import Diffed, diff_text
+from services.cli.policy_diff import diff as diff_of
 from services.cli.policy_text import policy_text
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, PolicyRecord
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
 from shared.runtime.clock import open_clock
+from shared.runtime.settings import CommonSettings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -68,15 +73,51 @@ def check(file: File, as_json: common.AsJson = False) -> None:
 
 
 @app.command()
+def diff(
+    files: Annotated[list[str], typer.Argument(metavar="[OLD] NEW", help="TOML; OLD is else the policy in force.")],
+    on: Annotated[
+        str, typer.Option("--on", metavar="DATE", help="With the floors of that day, such as 2027-01-31; else today's.")
+    ] = "",
+    refusals: Annotated[
+        bool, typer.Option("--refusals", help="Also read how many mails of these servers were refused a day.")
+    ] = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Tell what NEW would change for every server that is known: who falls below, opens, steps, is let go."""
+    if len(files) not in {1, 2}:
+        raise typer.BadParameter("one policy is compared with the one in force, or two with each other")
+    *old, new = [usable_policy(file) for file in files]
+    found = asyncio.run(_diff(common.settings(), new, old[0] if old else None, on=_day(on), refusals=refusals))
+    if as_json:
+        common.echo_json(found)
+        return
+    typer.echo("\n".join(diff_text(found)))
+
+
+async def _diff(
+    settings: CommonSettings, new: Policy, old: Policy | None = None, *, on: date | None = None, refusals: bool = False
+) -> Diffed:
+    now = await live(settings)
+    return await diff_of(settings, now, old or now.policy, new, on=on, refusals=refusals)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day: write it as 2027-01-31") from error
+
+
+@app.command()
 def adopt(
     file: File,
     who: common.Who,
     why: common.Why,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Show no diff and do not ask.")] = False,
     wait_s: common.WaitS = _WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
-    """Hand in FILE as the new policy, and wait for what the enforcer says."""
+    """Show what FILE would change, ask, hand it in as the new policy, and wait for what the enforcer says."""
     policy = usable_policy(file)
     if not yes:
         _confirm(policy)
@@ -100,4 +141,5 @@ def _confirm(policy: Policy) -> None:
     if not sys.stdin.isatty():
         raise common.CommandError("adopting a policy changes what happens to mail: say --yes where nobody can be asked")
     typer.echo(sentence(policy), err=True)
+    typer.echo("\n".join(diff_text(asyncio.run(_diff(common.settings(), policy)))), err=True)
     typer.confirm("Adopt it?", abort=True, err=True)

@@ -1,5 +1,6 @@
 """`patchgate policy` without a broker: reading a file, its complaints, and the text of a policy in force."""
 
+import io
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from services.cli.__main__ import run
 from services.cli.common import Answer, CommandError, request_of
+from services.cli.policy_diff import Diffed, diffed
 from services.cli.policy_text import policy_text
 from shared.domain import events as e
 from shared.domain.policy import Connector, parse_policy, shipped_policy_text
@@ -95,6 +97,46 @@ def test_adopt_asks_for_a_yes_where_nobody_can_be_asked(tmp_path: Path, capsys: 
     file.write_text(shipped_policy_text())
     assert run(["policy", "adopt", str(file), "--who", "a", "--why", "b"]) == 1
     assert "say --yes" in capsys.readouterr().err
+
+
+class Typed(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        """Somebody is there."""
+        return True
+
+
+def test_adopt_shows_what_would_change_and_a_no_sends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question comes behind the diff; without a broker nothing could have been sent."""
+    found = diffed(policy_for(), policy_for(version=2), (), servers=7, refusals_a_day={})
+
+    async def answer(*_: object) -> Diffed:
+        return found
+
+    monkeypatch.setattr("services.cli.policy._diff", answer)
+    monkeypatch.setattr("sys.stdin", Typed("n\n"))
+    file = tmp_path / "policy.toml"
+    file.write_text(policy_text(policy_for(version=2)))
+    assert run(["policy", "adopt", str(file), "--who", "a", "--why", "b"]) == 1
+    told = capsys.readouterr().err
+    assert told.index("7 servers compared") < told.index("Adopt it?") < told.index("nothing was changed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["a", "b", "c"], "two with each other"), ([], "Missing argument"), (["{file}", "--on", "soon"], "is no day")],
+)
+def test_diff_takes_one_policy_or_two(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another number of them, or a day that is none, is a wrong command line."""
+    file = tmp_path / "policy.toml"
+    file.write_text(shipped_policy_text())
+    assert run(["policy", "diff", *(one.format(file=file) for one in arguments)]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_request_is_checked_before_it_is_sent() -> None:
