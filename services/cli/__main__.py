@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unfreeze": ("services.cli.freeze", "Lift the freeze."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
-    "audit": ("services.cli.audit", "Export the log, and prove it right."),
+    "audit": ("services.cli.audit", "Prove the log right, show its past."),
     "edge": ("services.cli.edge", "Run one edge beside an MTA."),
     "recipe": ("services.cli.edge", "Print the lines for your MTA."),
     "broker": ("services.cli.broker", "Start, stop and see the embedded Kafka."),

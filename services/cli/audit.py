@@ -10,9 +10,11 @@ import msgspec
 import typer
 
 from services.cli import common
+from services.cli.audit_show import show
 from services.cli.audit_tables import Tables, TablesReport
 from services.cli.bus import each, reading
 from services.cli.progress import Tell, counting
+from services.cli.what_if import what_if
 from shared.domain.errors import ConfigError
 from shared.domain.events import chain
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
@@ -20,6 +22,8 @@ from shared.messaging import topics as t
 from shared.runtime.settings import CommonSettings
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(show)
+app.command("what-if")(what_if)
 
 _LONGEST_LINE = 2_000_000  # above any record that the bus takes; what is longer is no record, and is read in pieces
 
