@@ -87,6 +87,31 @@ async def test_cases_and_due_list_what_the_state_holds(box: Box) -> None:
     assert json.loads((await box.patchgate("explain", PEER, "--json")).out)["server"] == SERVER
 
 
+async def test_the_past_and_another_policy_are_asked_of_the_log_on_the_bus(box: Box, tmp_path: Path) -> None:
+    """As of an export of it: state, what-if and table are the same; no record is added."""
+    export, policy = tmp_path / "log.jsonl", tmp_path / "policy.toml"
+    policy.write_text(policy_text(enforced(version=2)))
+    assert (await box.patchgate("audit", "export", str(export))).code == 0
+    shown = [
+        json.loads((await box.patchgate("audit", "show", *where, "--at", "2100-01-01T00:00Z", "--json")).out)
+        for where in ([], [str(export)])
+    ]
+    assert shown[0] == shown[1]
+    assert shown[0]["states"] == {"observed": 1}
+    found = [
+        json.loads((await box.patchgate("audit", "what-if", str(policy), *where, "--json")).out)
+        for where in ([], [str(export)])
+    ]
+    assert found[0] == found[1]
+    assert [(one["server"], one["recorded"], one["other"]) for one in found[0]["servers"]] == [
+        (SERVER, "observed", "reported")
+    ]
+    done = await box.patchgate("audit", "export", "--parquet", str(tmp_path / "log.parquet"))
+    assert done.code == 0, done
+    assert done.out.startswith(f"{found[0]['records']} records written")
+    assert (await box.patchgate("audit", "verify")).code == 0
+
+
 async def test_questions_before_anything_is_known_are_one_line(
     broker_bootstrap: str, prefix: str, tmp_path: Path
 ) -> None:
