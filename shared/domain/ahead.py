@@ -100,8 +100,10 @@ def ahead_of(server: Server, law: Law, policy: Policy, *, until: datetime) -> It
         if instant is None or law.utc_of(instant) > until:
             break
         at = law.utc_of(instant)
-        event = schedule.fall_due(now, _law_at(law, at), policy, instant)[0]
-        yield _told(server, _product_of(event), max(at, law.h), step_in_words(event), _tag(event), standing)
+        event = schedule.fall_due(now, law, policy, instant)[
+            0
+        ]  # the dates in a notice would be later ones; none is shown
+        yield _told(server, _product_of(event), at, step_in_words(event), _tag(event), standing)
         now = evolve_server(now, _record(law, at, event), policy.version)
     for case in now.cases:
         yield from _waiting(server, case, law, policy, until, standing)
@@ -145,11 +147,6 @@ def _told(server: Server, product: str, at: datetime, what: str, event: str, blo
         event=event,
         blocked_by=blocked_by,
     )
-
-
-def _law_at(law: Law, at: datetime) -> Law:
-    """The law as it will be at *at*, if nothing holds it."""
-    return msgspec.structs.replace(law, h=max(law.h, at), hold_since=None, held=law.held_so_far)
 
 
 def _record(law: Law, at: datetime, event: e.Event) -> e.LogRecord:

@@ -123,7 +123,6 @@ class Replay:
         self._ledger = _Ledger()
         self._inputs = self._adoptions = self._unsettled = 0
         self._began: datetime | None = None
-        self._cause: Origin | None = None
 
     @property
     def seq(self) -> int:
@@ -143,7 +142,7 @@ class Replay:
         if self._other is None:
             recorded.apply(record, stored)
             return
-        message = self._input_in(record) if self._is_first(record) else None
+        message = self._input_in(record) if record.cause is not None else None
         recorded.apply(record, stored)
         if not isinstance(record.event, e.RulesAdopted):
             self._ledger.add(record, other=False)
@@ -151,11 +150,6 @@ class Replay:
         if message is not None:
             self._inputs += 1
             self._keep(self._other.take(message, record.cause or _NOBODY, at=record.at))
-
-    def _is_first(self, record: e.LogRecord) -> bool:
-        """Whether *record* is the first that an input brought: its consequences have the same cause, and hold no input."""
-        before, self._cause = self._cause, record.cause
-        return record.cause is not None and record.cause != before
 
     # -- beginning ----------------------------------------------------------------------------------------------------
 
@@ -196,7 +190,7 @@ class Replay:
                     self._keep(self._other.take(told, record.cause or _NOBODY, at=record.at))
 
     def _input_in(self, record: e.LogRecord) -> Input | None:
-        """The input that stands in *record*, as the other world takes it; None where it does not."""
+        """The input that stands in *record*, as the other world takes it; None where it does not, as in consequences."""
         event = record.event
         if isinstance(event, e.ServerSighted):
             return ServerSeen(facts=event.facts, reading=event.reading, origin=event.evidence)

@@ -67,6 +67,10 @@ def test_blocking_that_waits_for_a_notice_says_so_and_when_it_could_come() -> No
     opened = world.fold.servers[SERVER].cases[0].rows[0].since
     assert waiting.not_before == opened + timedelta(days=60)
     assert all(step.blocked_by != "notice missing" for step in ahead(world, 1))
+    world.freeze("freeze-001", frozen=True)
+    assert {step.blocked_by for step in ahead(world, 14)} == {"frozen"}
+    assert any(step.what == waiting.what for step in ahead(world, 14))
+    world.freeze("freeze-002", frozen=False)
     world.settle()
     assert all(step.blocked_by != "notice missing" for step in ahead(world, 14))
     assert any(step.event == "blocking-granted.v1" for step in ahead(world, 14))

@@ -75,6 +75,14 @@ def test_what_is_not_known_is_told(what: str, told: str) -> None:
         server_asked_for(what, state_of(world))
 
 
+def test_an_address_that_is_the_beginning_of_another_is_not_that_one() -> None:
+    """192.0.2.7 is not 192.0.2.70."""
+    world = World()
+    world.see(peer="192.0.2.70")
+    with pytest.raises(CommandError, match=r"by the address 192\.0\.2\.7;"):
+        server_asked_for(PEER, state_of(world))
+
+
 @pytest.mark.parametrize(
     ("would_be", "told"), [(False, "the mail was refused."), (True, "would have been refused, but")]
 )

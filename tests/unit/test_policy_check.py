@@ -20,9 +20,10 @@ from shared.domain.policy import (
     shipped_policy_text,
 )
 from shared.domain.policy_check import Finding, check_policy
-from tests.support.scenario import E2007, E2016, policy_for
+from tests.support.scenario import E2007, E2016, FLOOR_2016, policy_for
 
 SHIPPED = shipped_policy_text()
+NEWEST_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)[-1].build
 
 
 def found_in(text: str) -> list[Finding]:
@@ -134,6 +135,26 @@ def test_clashing_connectors_stand_on_the_line_of_the_later_one(more: str, at: i
     assert [found.line for found in errors] == [headers[at]]
 
 
+def test_entries_that_cannot_be_read_do_not_move_the_places_of_the_others() -> None:
+    """The contradictions of the others are told, each on its own line."""
+    text = (
+        changed(
+            ("2023-08-01", '"soon"'),
+            ("2023-12-01", "2023-09-01"),
+            ("Microsoft Exchange 2013", "Microsoft Exchange 2010"),
+        )
+        + partner("a", "10.0.0.0/8").replace("partner", "friend")
+        + partner("b", "10.0.0.0/33")
+    )
+    found = {one.text.split(":")[0]: one.line for one in found_in(text)}
+    assert found == {
+        "floors[1].effective": line_with(text, '"soon"'),
+        "floors": line_with(text, "wave of December 2023") - 3,
+        "connectors[2].kind": line_with(text, "friend"),
+        "connectors": line_with(text, 'name = "b"') - 1,
+    }
+
+
 def test_two_waves_on_one_day_stand_on_the_line_of_the_later_one() -> None:
     """Likewise."""
     text = changed(("2023-12-01", "2023-08-01"), ("Microsoft Exchange 2013", "Microsoft Exchange 2007"))
@@ -212,6 +233,17 @@ def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
         ({"notices": _notices(needed_for_blocking=False)}, ["even where no notice"]),
         ({"notices": _notices(before_blocking_days=0)}, ["blocking is always late"]),
         ({"floors": (_wave("Microsoft Exchang 2016"),)}, ["did you mean Microsoft Exchange 2016?"]),
+        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, NEWEST_2016, day=2))}, []),
+        (
+            {
+                "connectors": (
+                    Connector(
+                        name="c", kind="partner", owner="x", ranges=("10.0.0.0/8", "10.1.0.0/16"), mode="enforce"
+                    ),
+                )
+            },
+            [],
+        ),
         ({"floors": (_wave("Postfix"),)}, ["known: Microsoft Exchange 2003"]),
         ({"floors": (_wave(E2007), _wave(E2007, day=2))}, ["changes nothing: that floor holds since 2026-01-01"]),
         (

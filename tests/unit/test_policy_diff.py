@@ -118,6 +118,28 @@ def test_a_released_case_is_nobodys_concern() -> None:
     assert changes_of(world, policy_for("observe", version=2)) == {}
 
 
+def test_a_case_that_ends_anyway_is_not_told() -> None:
+    """One that would have expired under the old policy, too; and one that is released."""
+    world = World()
+    world.open_case()
+    world.now += timedelta(days=70)
+    world.fold.advance(world.now, at=world.now)  # nothing of it is written yet
+    assert changes_of(world, policy_for(version=2, expire_days=30)) == {}
+    released = World()
+    released.open_case()
+    released.pass_time(timedelta(hours=30))
+    released.see(reading(build=Build(15, 1, 2507, 61)))
+    assert changes_of(released, policy_for(version=2, expire_days=1)) == {}
+
+
+def test_mail_that_passes_already_is_not_told_again() -> None:
+    """The policy in force accepts what the case accuses, and so does the new one."""
+    world = World()
+    world.open_case()
+    world.adopt(policy_for(version=2, floors=floors(LOW)))
+    assert changes_of(world, policy_for(version=3, floors=floors(LOW))) == {}
+
+
 @pytest.mark.parametrize(
     "new",
     [

@@ -13,7 +13,7 @@ a = 1
 b.c = "text with ] and # in it"
 "q.x" = 'C:\\'
 many = [
-  "one", # the ] first
+  "long", # the ] first
   "]two",
 ]
 long = \"\"\"

@@ -51,6 +51,7 @@ def test_the_delay_is_at_least_one_retry_and_grows_with_it() -> None:
     delays = [found[minutes].mean_delay_minutes for minutes in RETRY_MINUTES]
     assert all(delay >= minutes for delay, minutes in zip(delays, RETRY_MINUTES, strict=True))
     assert delays == sorted(delays)
+    assert costs(5, 0)[60].mean_delay_minutes == pytest.approx(60, abs=10)  # hardly anybody is deferred twice
 
 
 def test_throttling_beside_blocking_makes_more_of_the_mail_bounce() -> None:

@@ -165,6 +165,20 @@ def test_a_notice_that_was_never_sent_has_no_outcome_unless_that_is_assumed() ->
     assert refusing & {one.what for one in assumed.differences}
 
 
+def test_a_report_goes_to_the_notice_of_its_kind() -> None:
+    """Of two that are open, the one that was told of is settled; the other stays open."""
+    world = World()
+    world.open_case()
+    world.see()
+    world.pass_time(timedelta(days=24))
+    opening, second = world.fold.servers[SERVER].cases[0].pending
+    world.take(world.report(second.notice, SERVER))
+    one = replay(world, policy_for())
+    assert one._other is not None
+    assert [notice.kind for notice in one._other.servers[SERVER].cases[0].pending] == [opening.kind]
+    assert one.report().notices_without_outcome == 1
+
+
 def test_sightings_that_were_no_news_are_not_in_the_log_and_the_server_counts() -> None:
     """A floor that only the other policy has: the record holds too few hours, and the report shows who is on the way."""
     low = FloorWave(product=E2016, effective=date(2026, 1, 1), builds=(Build(15, 1, 2507, 1),), source="test")
