@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Diffed(msgspec.Struct, frozen=True, kw_only=True):
     new_version: int
     keys: tuple[KeyChange, ...]
     servers: int
-    counts: dict[str, int]
+    counts: dict[Change, int]
     changes: tuple[ServerChange, ...]
     refusals_a_day: dict[str, float] = {}
 
@@ -94,7 +94,8 @@ class Refusals:
     def __init__(self, names: set[str]) -> None:
         self.read = 0
         self._counts = dict.fromkeys(names, 0)
-        self._first = self._last = None
+        self._first: datetime | None = None
+        self._last: datetime | None = None
 
     def take(self, verdict: VerdictGiven) -> None:
         """One verdict."""
