@@ -3,6 +3,8 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -10,9 +12,12 @@ import msgspec
 import typer
 
 from services.cli import common
+from services.cli.audit_show import show
 from services.cli.audit_tables import Tables, TablesReport
 from services.cli.bus import each, reading
+from services.cli.log_source import records
 from services.cli.progress import Tell, counting
+from services.cli.what_if import what_if
 from shared.domain.errors import ConfigError
 from shared.domain.events import chain
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
@@ -20,6 +25,8 @@ from shared.messaging import topics as t
 from shared.runtime.settings import CommonSettings
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(show)
+app.command("what-if")(what_if)
 
 _LONGEST_LINE = 2_000_000  # above any record that the bus takes; what is longer is no record, and is read in pieces
 
@@ -34,22 +41,58 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @app.command()
-def export(file: Annotated[Path, typer.Argument(help="Where to write it; replaced only when all is written.")]) -> None:
-    """Write the log to FILE: the stored bytes, one record a line, and a last line that seals them."""
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write it; replaced only when all is written.")],
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="As a table for DuckDB and the like; without a seal.")
+    ] = False,
+    source: Annotated[
+        Path | None, typer.Option("--of", metavar="EXPORT", help="With --parquet: of an export, not of the bus.")
+    ] = None,
+) -> None:
+    """Write the log to FILE: the stored bytes, one record a line, and a last line that seals them; or as Parquet."""
+    if source and not parquet:
+        raise typer.BadParameter("--of is for --parquet: an export is a file already")
     settings = common.settings()
+    with _replacing(file) as fresh:
+        if parquet:
+            told = f"{asyncio.run(_parquet(settings, source, fresh))} records written to {file} as Parquet"
+        else:
+            count, head = _sealed(settings, fresh)
+            told = f"{count} records written to {file}; head {head}"
+    typer.echo(told)
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[Path]:
+    """Give another file to write; it takes the place of *file* when all went well, and is gone otherwise."""
     fresh = file.with_name(file.name + ".part")
     try:
-        with fresh.open("wb") as out:
-            count, head = asyncio.run(_copy(settings, out))
-            out.write(seal(count, head) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
+        yield fresh
         fresh.replace(file)
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error}") from error
     finally:
         fresh.unlink(missing_ok=True)
-    typer.echo(f"{count} records written to {file}; head {head}")
+
+
+def _sealed(settings: CommonSettings, fresh: Path) -> tuple[int, str]:
+    with fresh.open("wb") as out:
+        count, head = asyncio.run(_copy(settings, out))
+        out.write(seal(count, head) + b"\n")
+        out.flush()
+        os.fsync(out.fileno())
+    return count, head
+
+
+async def _parquet(settings: CommonSettings, source: Path | None, fresh: Path) -> int:
+    try:
+        writer = import_module("services.cli.audit_parquet")
+    except ImportError as error:
+        raise common.CommandError("Parquet needs pyarrow: install patchgate with the extra `parquet`") from error
+    with counting("records written") as tell:
+        count: int = await writer.write(records(settings, source), fresh, tell)
+    return count
 
 
 async def _copy(settings: CommonSettings, out: BinaryIO) -> tuple[int, str]:

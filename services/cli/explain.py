@@ -1,19 +1,24 @@
-"""`patchgate explain SERVER`: why a server is where it is, and what comes next."""
+"""`patchgate explain SERVER|PEER|QUEUE-ID`: why a server is where it is, or a mail was refused, and what comes next."""
 
 import asyncio
 import difflib
+from collections import deque
+from collections.abc import Iterator
 from typing import Annotated
 
+import msgspec
 import typer
 
 from services.cli import common
 from services.cli.audit_tables import is_server, position_of
-from services.cli.bus import table
+from services.cli.bus import each, reading, table
+from services.cli.progress import counting
 from shared.domain.errors import RecordSchemaError
 from shared.domain.explain import explain as explanation_of
 from shared.domain.explain import plain
 from shared.domain.explanation import Explanation
-from shared.domain.records import PolicyRecord
+from shared.domain.identity import peer_of
+from shared.domain.records import PolicyRecord, VerdictGiven
 from shared.domain.state import Server
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
@@ -22,6 +27,8 @@ from shared.runtime.clock import open_clock
 from shared.runtime.settings import CommonSettings
 
 _SUGGESTED = 3
+_NAMED = 10
+_VERDICTS_SHOWN = 5  # the newest; an MTA may give an id again after a while
 
 
 def register(app: typer.Typer) -> None:
@@ -29,17 +36,87 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
 
 
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """verdicts: what edges told of the mail, oldest first. explanation: of its server as it is now; None: not known any more."""
+
+    verdicts: tuple[VerdictGiven, ...]
+    explanation: Explanation | None
+
+
 def explain(
-    server: Annotated[str, typer.Argument(help="A server's id, such as ex07.alt.example@192.0.2.7.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVER|PEER|QUEUE-ID",
+            help="A server's id (ex07.alt.example@192.0.2.7), an address, or the queue id of a refused mail.",
+        ),
+    ],
     as_json: common.AsJson = False,
 ) -> None:
-    """Tell why a server is where it is: what was seen, which case, which row, what comes next."""
-    found = asyncio.run(_explained(common.settings(), server))
-    if as_json:
-        common.echo_json(found)
-        return
-    for line in plain(found):
+    """Tell why a server is where it is: what was seen, which case, which row, what comes next; or why a mail was refused."""
+    settings = common.settings()
+    if is_queue_id(what):
+        refused = asyncio.run(_refused(settings, what))
+        if as_json:
+            common.echo_json(refused)
+            return
+        lines = (*verdict_text(refused.verdicts), *(plain(refused.explanation) if refused.explanation else ()))
+    else:
+        found = asyncio.run(_explained(settings, what))
+        if as_json:
+            common.echo_json(found)
+            return
+        lines = tuple(plain(found))
+    for line in lines:
         typer.echo(line)
+
+
+def is_queue_id(what: str) -> bool:
+    """Whether *what* can only be a queue id: server ids hold a dot or an at sign, addresses a dot or a colon."""
+    return not any(mark in what for mark in ".@:")
+
+
+async def _refused(settings: CommonSettings, queue_id: str) -> Refused:
+    """
+    What edges told of a mail, in `verdicts`, which goes back 14 days.
+
+    Raises:
+        CommandError: they told nothing of it.
+    """
+    found: deque[VerdictGiven] = deque(maxlen=_VERDICTS_SHOWN)
+    needle, count = queue_id.encode(errors="replace"), 0
+    with counting("verdicts read") as tell:
+        async with reading(settings) as consumer:
+            async for record in each(settings, consumer, t.VERDICTS):
+                tell(count := count + 1)
+                if record.value and needle in record.value:  # most are not, and need no decoding
+                    verdict: VerdictGiven = decode(t.VERDICTS, record.value)
+                    if verdict.queue_id == queue_id:
+                        found.append(verdict)
+    if not found:
+        raise common.CommandError(
+            f"no edge told of a refusal of {queue_id} in the last 14 days ({count} verdicts read); a mail that passed leaves none"
+        )
+    verdicts = tuple(sorted(found, key=lambda verdict: verdict.at))
+    try:
+        return Refused(verdicts=verdicts, explanation=await _explained(settings, verdicts[-1].server))
+    except common.CommandError:
+        return Refused(verdicts=verdicts, explanation=None)
+
+
+def verdict_text(verdicts: tuple[VerdictGiven, ...]) -> Iterator[str]:
+    """What was answered, when, and why, a few lines a verdict."""
+    for one in verdicts:
+        row, did = one.row, "deferred" if one.action == "defer" else "refused"
+        would = f"would have been {did}, but was spared ({one.spared_why})" if one.would_be else f"was {did}"
+        yield f"{one.queue_id}: {one.at:%Y-%m-%d %H:%M:%SZ}, edge {one.edge}: the mail {would}."
+        yield f"  It came from {one.server} and showed {one.product} {one.shown}".rstrip() + "."
+        yield f"  Reply: {one.reply}"
+        yield (
+            f"  Row in force: stage {row.stage} ({row.throttle_minutes_per_hour} minutes an hour deferred, "
+            f"{row.block_minutes_per_hour} refused); the server's minutes of that hour began at minute {one.window_from_minute}."
+        )
+        yield f"  By the decision of log record {one.decision_seq} and the heartbeat of record {one.heartbeat_seq}."
 
 
 async def _explained(settings: CommonSettings, name: str) -> Explanation:
@@ -49,12 +126,11 @@ async def _explained(settings: CommonSettings, name: str) -> Explanation:
         raise common.CommandError(
             f"nothing is known yet: the enforcer has written no state under the prefix {settings.topic_prefix}"
         )
-    value = state.get(name.encode(errors="replace"))
-    if value is None or not is_server(name.encode(errors="replace")):
-        raise common.CommandError(_unknown(name, state))
-    server = _server_of(value)
+    server = server_asked_for(name, state)
     others = [
-        _server_of(state[other.encode()]) for other in server.matches if other != name and other.encode() in state
+        _server_of(state[other.encode()])
+        for other in server.matches
+        if other != server.server and other.encode() in state
     ]
     now = open_clock(settings.clock_file).now()
     record = decode(t.DECISIONS, policy)
@@ -63,6 +139,44 @@ async def _explained(settings: CommonSettings, name: str) -> Explanation:
     return explanation_of(
         server, position.law, record.policy, load_catalogue_of(settings.state_dir), now=now, beside=others
     )
+
+
+def server_asked_for(name: str, state: dict[bytes, bytes]) -> Server:
+    """
+    The server of an id, or the only one that is known behind an address.
+
+    Raises:
+        CommandError: there is none, or the address has several.
+    """
+    key = name.encode(errors="replace")
+    if key in state and is_server(key):
+        return _server_of(state[key])
+    try:
+        peer = peer_of(name)
+    except ValueError:
+        raise common.CommandError(_unknown(name, state)) from None
+    found = list(_behind(peer, state))
+    if not found:
+        raise common.CommandError(
+            f"no server is known by the address {peer}; one that a connector or a verified name ties is known by its name"
+        )
+    if len(found) > 1:
+        names = [server.server for server in found]
+        more = f" and {len(names) - _NAMED}" if len(names) > _NAMED else ""
+        raise common.CommandError(
+            f"{len(names)} servers are known by the address {peer}; name one: {', '.join(names[:_NAMED])}{more}"
+        )
+    return found[0]
+
+
+def _behind(peer: str, state: dict[bytes, bytes]) -> Iterator[Server]:
+    """The servers whose messages came from *peer*: one of the ids that they match says so."""
+    ending = f"@{peer}"
+    for key in sorted(state):
+        if is_server(key) and ending.encode() in state[key]:
+            server = _server_of(state[key])
+            if any(match.endswith(ending) for match in server.matches):
+                yield server
 
 
 def _server_of(value: bytes) -> Server:

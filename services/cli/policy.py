@@ -3,37 +3,38 @@
 import asyncio
 import sys
 import uuid
+from datetime import date
 from typing import Annotated
 
-import msgspec
 import typer
 
 from services.cli import common
 from services.cli.bus import ask, table
+from services.cli.live_state import live
+from services.cli.policy_check import (
+    checked_of,
+    findings_text,
+    mail_text,
+    read_policy,
+    refusal,
+    sentence,
+    usable_policy,
+)
+from services.cli.policy_diff import Diffed, diff_text
+from services.cli.policy_diff import diff as diff_of
 from services.cli.policy_text import policy_text
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, PolicyRecord
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
 from shared.runtime.clock import open_clock
+from shared.runtime.settings import CommonSettings
 
 app = typer.Typer(no_args_is_help=True)
 
 _WAIT_S = 30.0  # a living enforcer answers in under a second; a restart takes seconds
 
 File = Annotated[str, typer.Argument(help="The policy, TOML.")]
-
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy file holds, in brief."""
-
-    version: int
-    title: str
-    mode: str
-    enforced_connectors: tuple[str, ...]
-    stages: int
-    floors: int
-    digest: str
 
 
 @app.command()
@@ -57,12 +58,54 @@ async def _in_force() -> Policy:
 
 @app.command()
 def check(file: File, as_json: common.AsJson = False) -> None:
-    """Read FILE and tell everything that is wrong with it; nothing is sent."""
-    brief = _brief(parse_policy(common.read_text(file)))
+    """Tell everything that is wrong with FILE, each with its line, and what its stages cost; nothing is sent."""
+    policy, findings = read_policy(file)
+    checked = checked_of(policy, findings)
     if as_json:
-        common.echo_json(brief)
+        common.echo_json(checked)
+    for line in findings_text(file, findings) if not as_json else ():
+        typer.echo(line)
+    if policy is None:
+        raise common.CommandError(refusal(file, findings))
+    if not as_json:
+        typer.echo(sentence(policy))
+        typer.echo("\n".join(mail_text(checked.mail)))
+
+
+@app.command()
+def diff(
+    files: Annotated[list[str], typer.Argument(metavar="[OLD] NEW", help="TOML; OLD is else the policy in force.")],
+    on: Annotated[
+        str, typer.Option("--on", metavar="DATE", help="With the floors of that day, such as 2027-01-31; else today's.")
+    ] = "",
+    refusals: Annotated[
+        bool, typer.Option("--refusals", help="Also read how many mails of these servers were refused a day.")
+    ] = False,
+    as_json: common.AsJson = False,
+) -> None:
+    """Tell what NEW would change for every server that is known: who falls below, opens, steps, is let go."""
+    if len(files) not in {1, 2}:
+        raise typer.BadParameter("one policy is compared with the one in force, or two with each other")
+    *old, new = [usable_policy(file) for file in files]
+    found = asyncio.run(_diff(common.settings(), new, old[0] if old else None, on=_day(on), refusals=refusals))
+    if as_json:
+        common.echo_json(found)
         return
-    typer.echo(_sentence(brief))
+    typer.echo("\n".join(diff_text(found)))
+
+
+async def _diff(
+    settings: CommonSettings, new: Policy, old: Policy | None = None, *, on: date | None = None, refusals: bool = False
+) -> Diffed:
+    now = await live(settings)
+    return await diff_of(settings, now, old or now.policy, new, on=on, refusals=refusals)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day: write it as 2027-01-31") from error
 
 
 @app.command()
@@ -70,12 +113,12 @@ def adopt(
     file: File,
     who: common.Who,
     why: common.Why,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Show no diff and do not ask.")] = False,
     wait_s: common.WaitS = _WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
-    """Hand in FILE as the new policy, and wait for what the enforcer says."""
-    policy = parse_policy(common.read_text(file))
+    """Show what FILE would change, ask, hand it in as the new policy, and wait for what the enforcer says."""
+    policy = usable_policy(file)
     if not yes:
         _confirm(policy)
     settings = common.settings()
@@ -97,25 +140,6 @@ def adopt(
 def _confirm(policy: Policy) -> None:
     if not sys.stdin.isatty():
         raise common.CommandError("adopting a policy changes what happens to mail: say --yes where nobody can be asked")
-    typer.echo(_sentence(_brief(policy)), err=True)
+    typer.echo(sentence(policy), err=True)
+    typer.echo("\n".join(diff_text(asyncio.run(_diff(common.settings(), policy)))), err=True)
     typer.confirm("Adopt it?", abort=True, err=True)
-
-
-def _brief(policy: Policy) -> Checked:
-    return Checked(
-        version=policy.version,
-        title=policy.title,
-        mode=policy.mode,
-        enforced_connectors=tuple(c.name for c in policy.connectors if policy.enforced(c.name)),
-        stages=len(policy.stages),
-        floors=len(policy.floors),
-        digest=policy.digest,
-    )
-
-
-def _sentence(brief: Checked) -> str:
-    enforced = ", ".join(brief.enforced_connectors) or "no connector: nobody is warned, slowed or refused"
-    return (
-        f'Policy version {brief.version}, "{brief.title}": mode {brief.mode}, {brief.stages} stages, {brief.floors} floors; '
-        f"enforced for {enforced}. It can be used (digest {brief.digest[:16]})."
-    )

@@ -171,6 +171,11 @@ class BuildCatalogue:
         """Listed builds of *product*, oldest first; empty when it is not listed."""
         return self._products.get(product, ())
 
+    @property
+    def products(self) -> tuple[str, ...]:
+        """All products of which builds are listed, oldest first."""
+        return tuple(self._products)
+
     def newest_branch(self, product: str) -> Branch:
         """The highest branch that is listed for *product*; () when none is."""
         rows = self._products.get(product)

@@ -43,7 +43,7 @@ from shared.domain.records import CaseSchedule, Row
 from shared.domain.state import Case, Law, Server, decision_of
 from shared.domain.verdict import MINUTES_PER_HOUR, action_in, judge, row_at, window_start
 
-__all__ = ["explain", "next_step_at", "plain", "row_in_force", "server_state"]
+__all__ = ["explain", "next_step_at", "plain", "row_in_force", "server_state", "step_in_words"]
 
 _MILDEST_FIRST: tuple[CaseState, ...] = ("observed", "reported", "throttled", "blocked-partly", "blocked")
 
@@ -188,10 +188,11 @@ def _next_step(server: Server, law: Law, policy: Policy) -> NextStep | None:
     if instant is None:
         return None
     due = schedule.fall_due(server, law, policy, instant)
-    return NextStep(at=law.utc_of(instant), event=str(due[0].__struct_config__.tag), what=_step_in_words(due[0]))
+    return NextStep(at=law.utc_of(instant), event=str(due[0].__struct_config__.tag), what=step_in_words(due[0]))
 
 
-def _step_in_words(event: e.Event) -> str:
+def step_in_words(event: e.Event) -> str:
+    """What falls due, for people."""
     match event:
         case e.StageEntered():
             minutes = (event.throttle_minutes_per_hour, event.block_minutes_per_hour)

@@ -151,7 +151,7 @@ async def test_explain_tells_of_a_server_and_suggests_the_nearest(box: Box) -> N
     assert told["server"] == SERVER
     assert len(told["cases"]) == 1
     assert f"nearest: {SERVER}" in one_line(await box.patchgate("explain", SERVER.replace("ex07", "ex70")))
-    assert "is known" in one_line(await box.patchgate("explain", "heartbeat"))
+    assert "no server 203.0.113" in one_line(await box.patchgate("explain", "203.0.113"))
 
 
 async def test_explain_before_anything_is_known(broker_bootstrap: str, prefix: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`patchgate policy` without a broker: reading a file, its complaints, and the text of a policy in force."""
 
+import io
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from services.cli.__main__ import run
 from services.cli.common import Answer, CommandError, request_of
+from services.cli.policy_diff import Diffed, diffed
 from services.cli.policy_text import policy_text
 from shared.domain import events as e
 from shared.domain.policy import Connector, parse_policy, shipped_policy_text
@@ -28,10 +30,32 @@ def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.Captur
     file = tmp_path / "policy.toml"
     file.write_text(policy_text(policy_for("enforce", version=3)))
     assert run(["policy", "check", str(file)]) == 0
-    assert "enforced for internet, branch" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "enforced for internet, branch" in out
+    assert out.splitlines()[-1].split()[:4] == ["8", "90", "0", "60"]
+    assert out.count("100.0") == 4
     assert run(["policy", "check", str(file), "--json"]) == 0
     told = msgspec.json.decode(capsys.readouterr().out)
-    assert (told["version"], told["enforced_connectors"]) == (3, ["internet", "branch"])
+    assert (told["ok"], told["version"], told["enforced_connectors"]) == (True, 3, ["internet", "branch"])
+    assert [[cost["retry_minutes"] for cost in stage["costs"]] for stage in told["mail"]] == [[5, 15, 30, 60]] * 8
+
+
+def test_check_lists_every_error_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As compilers do, so that editors jump there; one line on stderr says why it cannot be used."""
+    file = tmp_path / "policy.toml"
+    file.write_text(shipped_policy_text().replace("salt =", "sallt =").replace("expire_days = 60", "expire_days = 0"))
+    assert run(["policy", "check", str(file)]) == 1
+    told = capsys.readouterr()
+    assert [line.split(": ")[:3] for line in told.out.splitlines()] == [
+        [f"{file}:1", "error", "salt"],
+        [f"{file}:15", "error", "sallt"],
+        [f"{file}:26", "error", "expire_days"],
+    ]
+    assert told.err == f"patchgate: {file}:1: salt: is missing (and 2 more: `patchgate policy check` lists them)\n"
+    assert run(["policy", "check", str(file), "--json"]) == 1
+    answer = msgspec.json.decode(capsys.readouterr().out)
+    assert not answer["ok"]
+    assert [found["line"] for found in answer["findings"]] == [1, 15, 26]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +97,46 @@ def test_adopt_asks_for_a_yes_where_nobody_can_be_asked(tmp_path: Path, capsys: 
     file.write_text(shipped_policy_text())
     assert run(["policy", "adopt", str(file), "--who", "a", "--why", "b"]) == 1
     assert "say --yes" in capsys.readouterr().err
+
+
+class Typed(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        """Somebody is there."""
+        return True
+
+
+def test_adopt_shows_what_would_change_and_a_no_sends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question comes behind the diff; without a broker nothing could have been sent."""
+    found = diffed(policy_for(), policy_for(version=2), (), servers=7, refusals_a_day={})
+
+    async def answer(*_: object) -> Diffed:
+        return found
+
+    monkeypatch.setattr("services.cli.policy._diff", answer)
+    monkeypatch.setattr("sys.stdin", Typed("n\n"))
+    file = tmp_path / "policy.toml"
+    file.write_text(policy_text(policy_for(version=2)))
+    assert run(["policy", "adopt", str(file), "--who", "a", "--why", "b"]) == 1
+    told = capsys.readouterr().err
+    assert told.index("7 servers compared") < told.index("Adopt it?") < told.index("nothing was changed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["a", "b", "c"], "two with each other"), ([], "Missing argument"), (["{file}", "--on", "soon"], "is no day")],
+)
+def test_diff_takes_one_policy_or_two(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another number of them, or a day that is none, is a wrong command line."""
+    file = tmp_path / "policy.toml"
+    file.write_text(shipped_policy_text())
+    assert run(["policy", "diff", *(one.format(file=file) for one in arguments)]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_request_is_checked_before_it_is_sent() -> None:

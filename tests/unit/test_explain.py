@@ -11,7 +11,7 @@ from shared.domain import events as e
 from shared.domain.build import Build
 from shared.domain.catalogue import load_catalogue
 from shared.domain.evidence import Reading
-from shared.domain.explain import _step_in_words, explain, next_step_at, plain, server_state
+from shared.domain.explain import explain, next_step_at, plain, server_state, step_in_words
 from shared.domain.explanation import REASON_MEANS, CaseShown, Explanation
 from shared.domain.state import decision_of
 from shared.domain.verdict import judge, window_start
@@ -332,7 +332,7 @@ def test_when_the_next_step_comes_is_none_where_nothing_falls_due() -> None:
 
 def test_a_step_without_words_is_told_by_its_tag() -> None:
     """A check that cannot fail today: `decide` lets no other events fall due."""
-    assert _step_in_words(e.Checkpoint(servers=1, digest="")) == "checkpoint.v1"
+    assert step_in_words(e.Checkpoint(servers=1, digest="")) == "checkpoint.v1"
 
 
 # --- why and what to do --------------------------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+"""What of a policy's text has no place in it: unknown and missing keys, wrong types, numbers out of range; all at once. Pure."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from shared.domain.build import Build, parse_build
+from shared.domain.errors import BuildSyntaxError
+from shared.domain.policy import Policy
+from shared.domain.policy_lines import Path
+
+Told = tuple[Path, str]
+"""Where in the document, and what is to be told of it."""
+
+_SHOWN = 60
+
+
+def shape_errors(raw: dict[str, Any]) -> Iterator[Told]:
+    """Each key of *raw*, a policy as TOML gives it, that the policy's types do not take."""
+    return _shape(raw, Policy, ())
+
+
+def _shape(value: object, kind: Any, path: Path) -> Iterator[Told]:  # noqa: ANN401 - a type, as the annotations have it
+    """What of *value* cannot be a *kind*, down to each key. Made of the types, so a new key of the policy needs nothing here."""
+    rows = _list_of_tables(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield from _table(value, kind, path)
+    elif rows is not None and isinstance(value, list):
+        for number, entry in enumerate(value):
+            yield from _shape(entry, rows, (*path, number))
+    elif kind == tuple[Build, ...] and isinstance(value, list):
+        yield from _builds(value, path)
+    else:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            yield path, f"{_name(path)}: {str(error)[:200]}, and reads {str(value)[:_SHOWN]!r}"
+
+
+def _table(value: object, kind: type[msgspec.Struct], path: Path) -> Iterator[Told]:
+    if not isinstance(value, dict):
+        yield path, f"{_name(path)}: must be a table with keys of its own, and reads {str(value)[:_SHOWN]!r}"
+        return
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    for key, inner in value.items():
+        if key in fields:
+            yield from _shape(inner, fields[key].type, (*path, key))
+        else:
+            yield (*path, key), f"{_name((*path, key))}: no such key; {_nearest(key, fields)}"
+    for key, field in fields.items():
+        if field.required and key not in value:
+            yield path, f"{_name((*path, key))}: is missing"
+
+
+def _nearest(key: str, known: dict[str, Any]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known here: {', '.join(known)} (written for a newer patchgate? then check it with that one)"
+
+
+def _builds(texts: list[object], path: Path) -> Iterator[Told]:
+    for text in texts:
+        try:
+            parse_build(str(text))
+        except BuildSyntaxError as error:
+            yield path, f"{_name(path)}: {error}"
+
+
+def _list_of_tables(kind: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a type
+    """What a list of tables holds, as in `Annotated[tuple[Stage, ...], Meta()]`; None for other types."""
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    inner = get_args(bare)
+    if get_origin(bare) is tuple and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
+        return inner[0]
+    return None
+
+
+def _name(path: Path) -> str:
+    """As people count: the entries of a list from 1."""
+    name = ""
+    for part in path:
+        name += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if name else part
+    return name or "the document"

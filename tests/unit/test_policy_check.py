@@ -1,0 +1,260 @@
+"""Everything that is wrong with a policy at once, each with its line."""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.cli.policy_text import policy_text
+from shared.domain.build import Build
+from shared.domain.catalogue import load_catalogue
+from shared.domain.policy import (
+    Connector,
+    FloorWave,
+    Notices,
+    Policy,
+    PolicyError,
+    Stage,
+    parse_policy,
+    shipped_policy_text,
+)
+from shared.domain.policy_check import Finding, check_policy
+from tests.support.scenario import E2007, E2016, FLOOR_2016, policy_for
+
+SHIPPED = shipped_policy_text()
+NEWEST_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)[-1].build
+
+
+def found_in(text: str) -> list[Finding]:
+    """All findings."""
+    return list(check_policy(text, load_catalogue()).findings)
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    """The shipped text with changes, each of which must fit."""
+    text = SHIPPED
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def line_with(text: str, what: str) -> int:
+    """The first line that holds *what*."""
+    return next(number for number, line in enumerate(text.splitlines(), start=1) if what in line)
+
+
+def partner(name: str, *ranges: str, tls: str = "") -> str:
+    """A connector as text."""
+    names = f'tls_names = ["{tls}"]\n' if tls else ""
+    listed = ", ".join(f'"{text}"' for text in ranges)
+    return f'\n[[connectors]]\nname = "{name}"\nkind = "partner"\nowner = "x"\nranges = [{listed}]\n{names}'
+
+
+def test_the_shipped_policy_has_nothing_wrong_or_odd() -> None:
+    """Who changes it sees only what he did."""
+    checked = check_policy(SHIPPED, load_catalogue())
+    assert checked.findings == ()
+    assert checked.policy == parse_policy(SHIPPED)
+
+
+def test_errors_of_every_kind_are_told_at_once_each_with_its_line() -> None:
+    """An unknown key, a missing one, wrong types, a range, contradictions and a floor that nobody can meet, in one round."""
+    text = changed(
+        ('salt = "k7"', 'sallt = "k7"'),
+        ("opening_hours = 3", 'opening_hours = "three"'),
+        ("repeat_days = 7", "repeat_days = 0"),
+        ("from_day = 40", "from_day = 30"),
+        ('throttle = "450', 'throttle = "421'),
+        ('builds = ["15.1.2507.61"]', 'builds = ["15.1.2507.99"]'),
+        ('builds = ["15.2.1544.36", "15.2.1748.39"]', 'builds = ["15.2.1544"]'),
+    ) + partner("a", "10.0.0.0/33")
+    checked = check_policy(text, load_catalogue())
+    assert checked.policy is None
+    assert [(one.line, one.text.split(":")[0]) for one in checked.errors] == [
+        (1, "salt"),
+        (line_with(text, "sallt"), "sallt"),
+        (line_with(text, "opening_hours"), "opening_hours"),
+        (line_with(text, "throttle ="), "replies.throttle"),
+        (line_with(text, "repeat_days = 0"), "notices.repeat_days"),
+        (line_with(text, "from_day = 30") + 5 - 1, "stages"),
+        (line_with(text, "15.1.2507.99"), "floors"),
+        (line_with(text, '"15.2.1544"'), "floors[5].builds"),
+        (line_with(text, 'name = "a"') - 1, "connectors"),
+    ]
+    told = " ".join(one.text for one in checked.errors)
+    assert "did you mean salt?" in told
+    assert "no admin could meet it" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "told"),
+    [
+        ("from_day = 0\nth", "from_day = 1\nth", "[[stages]]", "the first must begin on day 0"),
+        ("throttle_minutes_per_hour = 30", "throttle_minutes_per_hour = 58", "from_day = 60", "more than 60 minutes"),
+        ("block_minutes_per_hour = 20", "block_minutes_per_hour = 0", "from_day = 80", "each later stage must block"),
+        ("block_minutes_per_hour = 60", "block_minutes_per_hour = 61", "block_minutes_per_hour = 61", "<= 60"),
+        ('mins/hr."\nblock = "550', 'mins/hr."\nblock = "450', "block =", "must begin with a 5xx"),
+        ('"15.2.1544.36", "15.2.1748.39"', '"15.2.1748.39", "15.2.1544.36"', "Exchange 2019", "oldest first"),
+        ("2023-09-01", "2023-09-01T00:00:00", "2023-09-01T00", "effective"),
+        ('kind = "internet"', 'kind = "internett"', "internett", "connectors[1].kind"),
+        ('mode = "observe"\n\n', "mode = true\n\n", "mode = true", "mode"),
+        ("[notices]", "[[notices]]", "[[notices]]", "must be a table"),
+        ('product = "Exchange"', 'product = "Exchange"\nsoon = 1', "soon", "written for a newer patchgate?"),
+        ("version = 1", "version = = 1", "version = =", "not TOML"),
+        ("version = 1", "version = 1\nversion = 2", "version = 2", "not TOML"),
+    ],
+)
+def test_each_error_stands_on_its_line(old: str, new: str, at: str, told: str) -> None:
+    """One at a time, so that each place is right by itself."""
+    text = changed((old, new))
+    [found] = found_in(text)
+    assert found.severity == "error"
+    assert told in found.text
+    near = {"from_day = 60": -1, "from_day = 80": -1, "Exchange 2019": -1}.get(at, 0)  # the header of its entry
+    assert found.line == line_with(text, at) + near
+
+
+@pytest.mark.parametrize(
+    ("more", "at", "told"),
+    [
+        (partner("a", "10.0.0.0/8") + partner("a", "10.0.0.0/9"), 2, "used twice"),
+        (partner("a", "10.0.0.0/8") + partner("b", "10.0.0.0/8"), 2, "named by two"),
+        (partner("a", "10.0.0.0/8", tls="mx.example") + partner("b", tls="MX.example"), 2, "named by two"),
+        (partner("a"), 1, "nobody can match"),
+        (partner("a", "10.0.0.0/33"), 1, "10.0.0.0/33"),
+        ('\n[[connectors]]\nname = "i2"\nkind = "internet"\nowner = "x"\n', 1, "only one may be"),
+    ],
+)
+def test_clashing_connectors_stand_on_the_line_of_the_later_one(more: str, at: int, told: str) -> None:
+    """The one that was added last is the one to look at."""
+    text = SHIPPED + more
+    errors = [found for found in found_in(text) if told in found.text]
+    headers = [number for number, line in enumerate(text.splitlines(), start=1) if line == "[[connectors]]"]
+    assert [found.line for found in errors] == [headers[at]]
+
+
+def test_entries_that_cannot_be_read_do_not_move_the_places_of_the_others() -> None:
+    """The contradictions of the others are told, each on its own line."""
+    text = (
+        changed(
+            ("2023-08-01", '"soon"'),
+            ("2023-12-01", "2023-09-01"),
+            ("Microsoft Exchange 2013", "Microsoft Exchange 2010"),
+        )
+        + partner("a", "10.0.0.0/8").replace("partner", "friend")
+        + partner("b", "10.0.0.0/33")
+    )
+    found = {one.text.split(":")[0]: one.line for one in found_in(text)}
+    assert found == {
+        "floors[1].effective": line_with(text, '"soon"'),
+        "floors": line_with(text, "wave of December 2023") - 3,
+        "connectors[2].kind": line_with(text, "friend"),
+        "connectors": line_with(text, 'name = "b"') - 1,
+    }
+
+
+def test_two_waves_on_one_day_stand_on_the_line_of_the_later_one() -> None:
+    """Likewise."""
+    text = changed(("2023-12-01", "2023-08-01"), ("Microsoft Exchange 2013", "Microsoft Exchange 2007"))
+    [found] = [found for found in found_in(text) if "two waves" in found.text]
+    assert found.line == line_with(text, "wave of December 2023") - 3
+
+
+def test_whatever_parse_refuses_is_an_error_here() -> None:
+    """Bounds of whole lists have no key of their own: the last word is that of `parse_policy`."""
+    stages = "".join(
+        f"\n[[stages]]\nfrom_day = {day}\nthrottle_minutes_per_hour = 0\nblock_minutes_per_hour = 60\n"
+        for day in range(91, 140)
+    )
+    text = changed(("# The floors", stages + "# The floors"))
+    with pytest.raises(PolicyError):
+        parse_policy(text)
+    [found] = found_in(text)
+    assert found.severity == "error"
+    assert "length" in found.text
+
+
+def warnings_of(policy: Policy) -> list[str]:
+    """What is told of a policy that can be used."""
+    checked = check_policy(policy_text(policy), load_catalogue())
+    assert not checked.errors
+    return [found.text for found in checked.findings]
+
+
+def _connectors(*ranges: str) -> tuple[Connector, ...]:
+    return tuple(
+        Connector(name=f"c{number}", kind="partner", owner="x", ranges=(text,), mode="enforce")
+        for number, text in enumerate(ranges)
+    )
+
+
+def _stages(*rows: tuple[int, int, int]) -> tuple[Stage, ...]:
+    return tuple(
+        Stage(from_day=day, throttle_minutes_per_hour=slow, block_minutes_per_hour=block) for day, slow, block in rows
+    )
+
+
+def _notices(**changes: object) -> Notices:
+    return msgspec.convert({**msgspec.structs.asdict(policy_for().notices), **changes}, Notices)
+
+
+def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
+    return FloorWave(product=product, effective=date(2026, 1, day), builds=builds, source="test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"connectors": ()}, ["mode: enforce, but no connector"]),
+        ({"mode": "observe", "connectors": _connectors("10.0.0.0/8")}, ["its mode enforce does nothing"]),
+        ({"open_ties": ()}, ["no case ever opens"]),
+        ({"open_ties": ("connector", "untied")}, ["untied opens nothing"]),
+        ({"connectors": _connectors("10.0.0.0/8", "11.0.0.0/8")}, []),
+        ({"connectors": _connectors("10.0.0.0/8", "10.1.0.0/16")}, ["10.1.0.0/16 lies in 10.0.0.0/8 of c0"]),
+        ({"connectors": _connectors("10.1.0.0/16", "10.0.0.0/8")}, ["10.1.0.0/16 lies in 10.0.0.0/8 of c1"]),
+        (
+            {"connectors": _connectors("10.0.0.0/8", "10.1.0.0/16", "10.1.1.0/24", "10.2.0.0/16")},
+            ["10.1.0.0/16 lies in 10.0.0.0/8", "10.1.1.0/24 lies in 10.1.0.0/16", "10.2.0.0/16 lies in 10.0.0.0/8"],
+        ),
+        (
+            {"connectors": _connectors("10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9")},
+            ["10.0.0.0/8 is never reached", "10.0.0.0/9 lies in", "10.128.0.0/9 lies in"],
+        ),
+        (
+            {"connectors": _connectors("2001:db8::/32", "2001:db8:1::/48", "10.0.0.0/8")},
+            ["2001:db8:1::/48 lies in 2001:db8::/32"],
+        ),
+        ({"stages": _stages((0, 0, 0), (30, 5, 0), (40, 5, 0))}, ["stage 3 changes nothing"]),
+        ({"stages": _stages((0, 0, 0), (30, 5, 0), (59, 0, 5))}, ["29 days after"]),
+        ({"stages": _stages((0, 0, 0), (30, 5, 0), (60, 0, 5))}, []),
+        ({"stages": _stages((0, 0, 0), (30, 0, 5))}, ["0 days after"]),
+        ({"notices": _notices(needed_for_blocking=False)}, ["even where no notice"]),
+        ({"notices": _notices(before_blocking_days=0)}, ["blocking is always late"]),
+        ({"floors": (_wave("Microsoft Exchang 2016"),)}, ["did you mean Microsoft Exchange 2016?"]),
+        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, NEWEST_2016, day=2))}, []),
+        (
+            {
+                "connectors": (
+                    Connector(
+                        name="c", kind="partner", owner="x", ranges=("10.0.0.0/8", "10.1.0.0/16"), mode="enforce"
+                    ),
+                )
+            },
+            [],
+        ),
+        ({"floors": (_wave("Postfix"),)}, ["known: Microsoft Exchange 2003"]),
+        ({"floors": (_wave(E2007), _wave(E2007, day=2))}, ["changes nothing: that floor holds since 2026-01-01"]),
+        (
+            {"floors": (_wave(E2016, Build(15, 1, 2375, 99), Build(15, 1, 2507, 61)),)},
+            ["no known build of its branch reaches 15.1.2375.99"],
+        ),
+    ],
+)
+def test_rules_that_never_hold_are_told(changes: dict[str, Any], told: list[str]) -> None:
+    """They refuse no policy; each is told once, and nothing else is."""
+    found = sorted(warnings_of(policy_for(**changes)))
+    assert len(found) == len(told), found
+    for one in told:
+        assert sum(one in sentence for sentence in found) == 1, found
