@@ -1,5 +1,8 @@
 """`policy check` and `parse_policy` agree on any text, and every finding stands on a line of it."""
 
+import re
+import tomllib
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,28 +10,50 @@ from shared.domain.catalogue import load_catalogue
 from shared.domain.policy import PolicyError, parse_policy, shipped_policy_text
 from shared.domain.policy_check import check_policy
 
-LINES = shipped_policy_text().splitlines()
-SPOILT = st.sampled_from(
-    ["", "[", "x = 1", "version = 0", "[[floors]]", "[[stages]]", "[notices]", 'floors = "no"', "connectors = [1, {a = 2}]",
-     "stages = {}", "replies.block = 5", "open_ties = [3]", 'builds = "15.1.2507.61"', "builds = [1, [2]]", "[replies.block.x]",
-     '[[connectors]]\nname = "a"\nkind = "partner"\nowner = "o"\nranges = ["10.0.0.0/8", "x", 7]', "effective = 1", "salt = 2026-01-01"]
-)  # fmt: skip
-EDIT = st.tuples(st.integers(0, len(LINES) - 1), st.sampled_from(["put", "drop", "twice"]), SPOILT)
+TOP, *TABLES = re.split(r"^(?=\[)", shipped_policy_text(), flags=re.MULTILINE)
+SECTIONS = ("replies", "notices", "stages", "floors", "connectors")
+VALUES = st.sampled_from(
+    [
+        "3",
+        '"no"',
+        "true",
+        "[]",
+        "{}",
+        "[1, {a = 2}]",
+        "[[3]]",
+        "{throttle = 4}",
+        "2026-01-01",
+        '["15.1", 7]',
+        "-1",
+        "61",
+    ]
+)
+KEYS = st.sampled_from(
+    [*re.findall(r"^([a-z_]+) =", shipped_policy_text(), flags=re.MULTILINE), "ranges", "builds", "tls_names", "new"]
+)
+EDITS = st.lists(st.tuples(st.integers(0, len(TABLES)), KEYS, VALUES, st.booleans()), max_size=4)
+REPLACED = st.dictionaries(st.sampled_from(SECTIONS), st.none() | VALUES, max_size=2)
 
 
-def edited(edits: list[tuple[int, str, str]]) -> str:
-    """The shipped text with lines put, dropped and doubled."""
-    lines = list(LINES)
-    for place, kind, text in edits:
-        lines[place] = {"put": text, "drop": "", "twice": f"{lines[place]}\n{lines[place]}"}[kind]
-    return "\n".join(lines) + "\n"
+def edited(edits: list[tuple[int, str, str, bool]], replaced: dict[str, str | None]) -> str:
+    """The shipped text with values put or dropped, and sections left out or written as something else; always TOML."""
+    tables = [TOP, *TABLES]
+    for place, key, value, drop in edits:
+        rest = re.sub(rf"^{key} = .*\n", "", tables[place], flags=re.MULTILINE)
+        tables[place] = rest.rstrip("\n") + ("\n\n" if drop else f"\n{key} = {value}\n\n")
+    top, kept = tables[0], [one for one in tables[1:] if one.split("]")[0].strip("[") not in replaced]
+    scalars = [f"{name} = {value}\n" for name, value in replaced.items() if value is not None]
+    return "".join((top, *scalars, *kept))
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EDIT, max_size=4))
-def test_check_refuses_what_parse_refuses_and_takes_what_it_takes(edits: list[tuple[int, str, str]]) -> None:
+@given(EDITS, REPLACED)
+def test_check_refuses_what_parse_refuses_and_takes_what_it_takes(
+    edits: list[tuple[int, str, str, bool]], replaced: dict[str, str | None]
+) -> None:
     """But for floors that no known build reaches, which only the catalogue can tell; and no text makes it fail."""
-    text = edited(edits)
+    text = edited(edits, replaced)
+    assert tomllib.loads(text)
     checked = check_policy(text, load_catalogue())
     try:
         parsed = parse_policy(text)
