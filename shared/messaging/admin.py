@@ -37,7 +37,7 @@ _INTERNAL = ("__consumer_offsets", "__transaction_state")  # Kafka's own, made a
 _CREATE_TIMEOUT_MS = 20_000
 _SEEN_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
-_AWAY_S, _ASK_AGAIN_S = 15.0, 0.5  # a broker that died is missed after 6 s
+_AWAY_S, _ASK_AGAIN_S = 45.0, 0.5  # a broker that died is missed after 6 s; a question to it takes up to 20 s
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ class _AwayError(TransientError):
     """The broker that was asked is away."""
 
 
-def _silent(bootstrap: str, error: KafkaError) -> str:
+def _silent(bootstrap: str, error: Exception) -> str:
     return f"the broker at {bootstrap} does not answer as it should ({error!r}); is it running?"
 
 
@@ -151,7 +151,7 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     try:
         await admin.start()
         yield admin
-    except NodeNotReadyError as error:
+    except (NodeNotReadyError, TimeoutError) as error:  # not there, or there and silent
         raise _AwayError(_silent(bootstrap, error)) from error
     except KafkaError as error:
         raise TransientError(_silent(bootstrap, error)) from error

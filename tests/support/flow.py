@@ -68,6 +68,7 @@ class Flow:
         self._flowing.set()
         self._tasks = [asyncio.create_task(self.edge.run(self._stop))]
         await asyncio.wait_for(self.edge.decisions.settled.wait(), 30)
+        await asyncio.wait_for(self._under_its_policy(), 60)
         self._tasks += [asyncio.create_task(one) for one in (self._offer(), self._mail(), self._watch())]
         return self
 
@@ -78,6 +79,13 @@ class Flow:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks)
+
+    async def _under_its_policy(self) -> None:
+        """What is decided before the policy is adopted has other names."""
+        while (found := self.edge.decisions.table.policy) is None or CONNECTOR not in {
+            c.name for c in found.connectors
+        }:
+            await asyncio.sleep(_LOOK_S)
 
     def end(self) -> None:
         """Offer no more servers."""
