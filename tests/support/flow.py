@@ -20,6 +20,7 @@ from shared.messaging import probe
 from shared.runtime.clock import SystemClock
 from tests.support.decisions import line_of
 from tests.support.law import enforced
+from tests.support.topic_io import until
 
 CONNECTOR = "branch"
 _PEER = "198.51.100.7"
@@ -68,7 +69,7 @@ class Flow:
         self._flowing.set()
         self._tasks = [asyncio.create_task(self.edge.run(self._stop))]
         await asyncio.wait_for(self.edge.decisions.settled.wait(), 30)
-        await asyncio.wait_for(self._under_its_policy(), 60)
+        await until(self._is_under_its_policy, "its policy is in force", timeout_s=60)
         self._tasks += [asyncio.create_task(one) for one in (self._offer(), self._mail(), self._watch())]
         return self
 
@@ -80,12 +81,10 @@ class Flow:
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks)
 
-    async def _under_its_policy(self) -> None:
+    async def _is_under_its_policy(self) -> bool:
         """What is decided before the policy is adopted has other names."""
-        while (found := self.edge.decisions.table.policy) is None or CONNECTOR not in {
-            c.name for c in found.connectors
-        }:
-            await asyncio.sleep(_LOOK_S)
+        found = self.edge.decisions.table.policy
+        return found is not None and any(connector.name == CONNECTOR for connector in found.connectors)
 
     def end(self) -> None:
         """Offer no more servers."""
