@@ -156,9 +156,12 @@ class Fold:
             cause=cause,
             event=event,
         )
-        stored = e.encode_log(record)
+        stored = self._stored(record)
         self.apply(record, stored)
         return record, stored
+
+    def _stored(self, record: e.LogRecord) -> bytes:
+        return e.encode_log(record)
 
     # -- evolving: used at the tip and in every replay ----------------------------------------------------------------
 

@@ -1,14 +1,11 @@
 """
-Who handed a stored mail over: in a mailbox the lines on top are our own servers', and one of them names the peer.
+Who handed a stored mail over, as the line says that our own server wrote of it, and what that is as evidence.
 
-From the top, a line is ours as long as its `by` host is one of ours. The first of them whose client is none of our own
-addresses names the peer; what stands below came from there. A line further down that claims one of our names is content, as
-everything is that a peer sends. If no line of ours names a peer, nothing is known, and nothing is concluded.
+Which lines are our own is for whoever reads the mailbox to say.
 """
 
 import ipaddress
 import re
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,14 +14,6 @@ from shared.domain.evidence import ClientResolve, Facts, OwnRun
 from shared.domain.header_text import by_clause_of, comments_of, redact
 from shared.domain.identity import peer_of
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-
-OWN_LINES_MAX = 20
-"""Lines of ours above the hand-over; a mail with more of them tells no peer. Real chains have below 8."""
-
-_ALWAYS_OWN = frozenset({"localhost", "localhost.localdomain"})  # a filter beside the server, on the same machine
 _NAME_LENGTH_MAX = 256
 
 _ADDRESS = r"(?:IPv6:)?(?P<address>[0-9A-Fa-f:.]{2,45})(?:%\w{1,20})?"
@@ -43,26 +32,6 @@ _LITERAL = re.compile(rf"\[{_ADDRESS}\]", re.ASCII | re.IGNORECASE)
 _HELO_OF_QMAIL = re.compile(r"HELO (?P<helo>[^\s()]{1,255})", re.ASCII)
 
 
-class OwnHosts(msgspec.Struct, frozen=True, kw_only=True):
-    """Our servers. names: their `by` hosts, lower case; networks: addresses of ours that hand mail on, loopback at least."""
-
-    names: frozenset[str]
-    networks: tuple[Network, ...] = LOOPBACK
-
-    def has_name(self, name: str) -> bool:
-        """Whether a `by` host is ours."""
-        return name in self.names or name in _ALWAYS_OWN
-
-    def has_address(self, address: str) -> bool:
-        """Whether an address is ours; one that cannot be read is nobody's."""
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-        return any(mapped in network for network in self.networks)
-
-
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Who a line says that connected. name, resolve: what DNS said of the address, as the server that wrote the line tells it."""
 
@@ -72,40 +41,20 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     resolve: ClientResolve = "unknown"
 
 
-class HandOver(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a mail came to us. own: how many lines on top are ours; lines: those below, as the peer sent them."""
-
-    client: Client
-    own: int
-    lines: tuple[str, ...]
-
-    def facts(self, run: OwnRun, *, seen_at: datetime, origin: str) -> Facts:
-        """What the mail showed of the peer, as imported evidence; *run* as `read_own_run` reads the lines."""
-        return Facts(
-            peer=peer_of(self.client.address),
-            helo=self.client.helo[:_NAME_LENGTH_MAX],
-            client_name=self.client.name[:_NAME_LENGTH_MAX],
-            client_resolve=self.client.resolve,
-            tls_name="",
-            name=run.name,
-            own_lines=tuple(redact(line) for line in run.lines),
-            seen_at=seen_at,
-            edge=origin,
-            imported=True,
-        )
-
-
-def hand_over_of(lines: Sequence[str], own: OwnHosts) -> HandOver | None:
-    """Where a stored mail was handed to us; None where none of our lines on top names a peer that is not ours."""
-    for place, value in enumerate(lines[:OWN_LINES_MAX]):
-        line = redact(value)
-        by = by_clause_of(line)
-        if by is None or not own.has_name(by.name):
-            return None
-        client = client_of(line)
-        if client is not None and not own.has_address(client.address):
-            return HandOver(client=client, own=place + 1, lines=tuple(lines[place + 1 :]))
-    return None
+def imported_facts(client: Client, run: OwnRun, *, seen_at: datetime, origin: str) -> Facts:
+    """What a stored mail showed of who handed it over, as imported evidence; *run* as `read_own_run` reads the lines."""
+    return Facts(
+        peer=peer_of(client.address),
+        helo=client.helo[:_NAME_LENGTH_MAX],
+        client_name=client.name[:_NAME_LENGTH_MAX],
+        client_resolve=client.resolve,
+        tls_name="",
+        name=run.name,
+        own_lines=tuple(redact(line) for line in run.lines),
+        seen_at=seen_at,
+        edge=origin,
+        imported=True,
+    )
 
 
 def client_of(line: str) -> Client | None:

@@ -86,27 +86,9 @@ class _Recorded(Fold):
 class _Branch(Fold):
     """A fold that writes nothing that anybody stores: without bytes, its records need no hash."""
 
-    def _write(
-        self,
-        event: e.Event,
-        *,
-        at: datetime,
-        h: datetime | None = None,
-        due: datetime | None = None,
-        cause: Origin | None = None,
-    ) -> Written:
-        law = self._law
-        record = e.LogRecord(
-            seq=law.seq + 1 if law else 1,
-            at=at,
-            due=due,
-            h=h or self.law.h,
-            prev=law.head if law else "",
-            cause=cause,
-            event=event,
-        )
-        self.apply(record, b"")
-        return record, b""
+    def _stored(self, record: e.LogRecord) -> bytes:
+        del record
+        return b""
 
     def _checkpoint(self, at: datetime) -> list[Written]:
         _ = at

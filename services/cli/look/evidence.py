@@ -19,7 +19,7 @@ from shared.domain.catalogue import BuildCatalogue
 from shared.domain.evidence import Reading
 from shared.domain.received import read_own_run
 from shared.domain.records import MailEvidence
-from shared.domain.stored import Client, HandOver
+from shared.domain.stored import Client, imported_facts
 
 ORIGIN = "import"
 """What stands for the edge in imported evidence."""
@@ -105,7 +105,7 @@ class Maker:
         self.made.products[reading.product] = self.made.products.get(reading.product, 0) + 1
         client = Client(address=by.address, helo=by.helo, name=by.client_name, resolve=by.resolve)
         seen_at = min(datetime.fromtimestamp(seconds, UTC), self._now)
-        return MailEvidence(facts=HandOver(client=client, own=1, lines=()).facts(run, seen_at=seen_at, origin=ORIGIN))
+        return MailEvidence(facts=imported_facts(client, run, seen_at=seen_at, origin=ORIGIN))
 
 
 _HOUR_S = 3_600

@@ -8,6 +8,7 @@ from services.cli.look.headers import seconds_of
 from services.cli.look.logged import Logged
 from services.cli.look.own_line import Handover, by_of, handover, handover_of, normal
 from services.cli.look.own_names import Own
+from shared.domain.registrable import same_owner
 
 LINES_LOOKED_AT = 60
 """Lines of one mail, top first; an own run has below 10, and Postfix refuses mail of over 50 hops."""
@@ -65,6 +66,17 @@ def border(lines: Sequence[bytes], own: Own) -> tuple[int, Handover | None] | No
         inside = by is not None and by.inside
         if index + 1 >= len(lines):
             return None if by is None or inside else (index, by)
-        if not inside and by_of(lines[index + 1]) not in own.names:
+        if not inside and not _is_relay(by_of(lines[index + 1]), by, own):
             return index, by
         index += 1
+
+
+def _is_relay(below: str, by: Handover | None, own: Own) -> bool:
+    """
+    Whether the line below is one of our own relay's, and not one that a stranger wrote in its name.
+
+    Who handed over must be that relay, as DNS confirms; a line that names no client is of a delivery inside.
+    """
+    if below not in own.names:
+        return False
+    return by is None or (by.resolve == "ok" and (by.client_name == below or same_owner(by.client_name, below)))
