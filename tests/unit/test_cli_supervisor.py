@@ -68,9 +68,7 @@ async def box(state_dir: Path, **programs: str) -> AsyncIterator[Box]:
         yield one
     finally:
         await one.supervisor.stop_all()
-        assert not [
-            child for child in psutil.Process().children(recursive=True) if state_dir.name in str(child.environ())
-        ]
+        assert not [child.pid for child in psutil.Process().children(recursive=True) if is_of(child, state_dir)]
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -79,6 +77,14 @@ async def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {WAIT_S:.0f} s: {what}"
         await asyncio.sleep(0.02)
+
+
+def is_of(child: psutil.Process, state_dir: Path) -> bool:
+    """Whether a living process was started with *state_dir*; one that ended meanwhile, or waits to be reaped, is over."""
+    try:
+        return state_dir.name in str(child.environ())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_alive(pid: int) -> bool:
