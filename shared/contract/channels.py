@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -92,7 +92,7 @@ CHANNELS: tuple[Channel, ...] = (
     Channel(
         topic=t.REQUESTS,
         purpose="What people ask for, and what became of notices.",
-        messages=(Message(kind=r.AdoptPolicy), Message(kind=r.ReportNotice)),
+        messages=tuple(Message(kind=kind) for kind in (r.AdoptPolicy, r.ReportNotice, *get_args(r.Act))),
         writers=("cli", "notifier"),
         readers=("enforcer", "notifier"),
     ),

@@ -15,7 +15,7 @@ from shared.domain import events as e
 from shared.domain.evidence import Reading
 from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
-from shared.domain.records import AdoptPolicy, ReportNotice, SetFreeze, Sighting
+from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
 from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
 from shared.domain.state import Case, Law, Server
 
@@ -232,7 +232,7 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
 # --- requests ------------------------------------------------------------------------------------------------------
 
 
-def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze, *, at: datetime) -> list[e.Event]:
+def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze | Act, *, at: datetime) -> list[e.Event]:
     """Every readable request is recorded with its outcome; what it changes follows."""
     if isinstance(request, ReportNotice):
         # Settling is by the notice itself: told twice or late, it changes nothing more, so age and id do not matter.
@@ -243,9 +243,13 @@ def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze, 
         ]
     if at - request.made_at > REQUEST_MAX_AGE:
         return [e.RequestDecided(request=request, outcome="refused", reason="made over 24 hours ago; make it again")]
-    if isinstance(request, SetFreeze):
-        return _set_freeze(view, request)
-    return _adopt_policy(view, request, at.date())
+    match request:
+        case SetFreeze():
+            return _set_freeze(view, request)
+        case AdoptPolicy():
+            return _adopt_policy(view, request, at.date())
+        case _:
+            return [e.RequestDecided(request=request, outcome="refused", reason="no rule decides it yet")]
 
 
 def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:

@@ -13,7 +13,7 @@ import msgspec
 
 from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Policy, Tie
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, Row, SetFreeze
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze
 
 NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking", "release"]
 HoldReason = Literal["blind", "freeze"]
@@ -91,7 +91,7 @@ class ServerSighted(_Event, frozen=True, kw_only=True, tag="server-sighted.v1"):
 class RequestDecided(_Event, frozen=True, kw_only=True, tag="request-decided.v1"):
     """A readable request and its outcome; a policy that is asked for stands in `policy-adopted`, refused ones here."""
 
-    request: AdoptPolicy | ReportNotice | SetFreeze
+    request: AdoptPolicy | ReportNotice | SetFreeze | Act
     outcome: Literal["done", "no effect", "refused"]
     reason: str
 

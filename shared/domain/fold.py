@@ -15,7 +15,7 @@ from shared.domain import schedule
 from shared.domain.evolve import evolve_law, evolve_server, server_of
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
 from shared.domain.repeats import Glimpse
 from shared.domain.servers import Servers, digest_of, encode_server
 from shared.domain.state import Law, Server
@@ -30,7 +30,7 @@ CHECKPOINT_EVERY = 1000
 
 _HEAP_SLACK = 1000
 
-Asked = AdoptPolicy | ReportNotice | SetFreeze
+Asked = AdoptPolicy | ReportNotice | SetFreeze | Act
 Input = Sighting | Asked
 Written = tuple[e.LogRecord, bytes]
 

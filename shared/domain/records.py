@@ -11,7 +11,7 @@ import msgspec
 
 from shared.domain.catalogue import Assessment
 from shared.domain.evidence import Facts, Reading, UtcDatetime
-from shared.domain.policy import Floor, Policy
+from shared.domain.policy import Floor, Mode, Policy
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
@@ -106,7 +106,103 @@ class ReportNotice(_Request, frozen=True, kw_only=True, tag="report-notice.v1"):
     enhanced: Annotated[str, msgspec.Meta(max_length=12)] = ""
 
 
-Request = AdoptPolicy | ReportNotice
+class _Act(_Request, frozen=True, kw_only=True):
+    """
+    What a person asks for a case, a server or an account.
+
+    as_owner: the owner of a connector who asks for what is his own, "" for an operator; the law refuses him all else.
+    """
+
+    as_owner: Annotated[str, msgspec.Meta(max_length=80)] = ""
+
+
+class _CaseAct(_Act, frozen=True, kw_only=True):
+    """An act on one case. case: seq of the log record that opened it."""
+
+    server: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    case: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PauseAccount(_Act, frozen=True, kw_only=True, tag="pause.v1"):
+    """
+    Mail passes and clocks stand, for all servers of an account, from now to the end of the last of *days* UTC days.
+
+    account: the owner of a connector; or a server's id, where no connector names its owner. Today is the first day.
+    """
+
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    days: Annotated[int, msgspec.Meta(ge=1, le=366)]
+
+
+class ResumeAccount(_Act, frozen=True, kw_only=True, tag="resume.v1"):
+    """End a pause at once; whole UTC days after today come back."""
+
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+
+
+class SetExemption(_Act, frozen=True, kw_only=True, tag="exempt.v1"):
+    """
+    Refuse nothing of a server, a peer or a connector until an instant; None: an exemption is lifted.
+
+    owner: who answers for it.
+    """
+
+    kind: Literal["server", "peer", "connector"]
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    owner: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    until: UtcDatetime | None
+
+
+class DisputeCase(_CaseAct, frozen=True, kw_only=True, tag="dispute.v1"):
+    """Its admin says that the case is wrong: mail passes and its clock stands until an operator decides; once a case."""
+
+
+class ResolveCase(_CaseAct, frozen=True, kw_only=True, tag="resolve.v1"):
+    """An operator decides a dispute (upheld: the case ends; rejected: it runs on), or that a mixed case runs on."""
+
+    outcome: Literal["upheld", "rejected", "runs-on"]
+
+
+class SignBlocking(_CaseAct, frozen=True, kw_only=True, tag="sign.v1"):
+    """An operator signs that a blocking stage may begin. stage: row of the policy's table, from 1."""
+
+    stage: Annotated[int, msgspec.Meta(ge=1, le=50)]
+
+
+class AcknowledgeNotice(_CaseAct, frozen=True, kw_only=True, tag="acknowledge.v1"):
+    """The admin has the notice, however it reached him: as good as delivered, and what is pending is settled."""
+
+
+class CorrectCase(_CaseAct, frozen=True, kw_only=True, tag="correct.v1"):
+    """An operator says that the case should never have been: it ends, and its reading opens nothing until that is lifted."""
+
+
+class LiftStruck(_Act, frozen=True, kw_only=True, tag="lift-struck.v1"):
+    """The readings of a server that were struck (dispute upheld, case corrected) count again from now on."""
+
+    server: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+
+
+class SetMode(_Act, frozen=True, kw_only=True, tag="mode.v1"):
+    """Observe or enforce, for one connector, or ("") for the whole policy; makes a new version of it."""
+
+    connector: Annotated[str, msgspec.Meta(max_length=40)]
+    mode: Mode
+
+
+Act = (
+    PauseAccount
+    | ResumeAccount
+    | SetExemption
+    | DisputeCase
+    | ResolveCase
+    | SignBlocking
+    | AcknowledgeNotice
+    | CorrectCase
+    | LiftStruck
+    | SetMode
+)
+Request = AdoptPolicy | ReportNotice | Act
 
 
 class SetFreeze(_Request, frozen=True, kw_only=True, tag="set-freeze.v1"):
