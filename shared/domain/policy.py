@@ -140,8 +140,26 @@ class Notices(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
     repeat_days: Annotated[int, msgspec.Meta(ge=1, le=365)]
 
 
-class Policy(msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """The whole document; see the comments of the shipped `policy.toml` for each key."""
+class Disputes(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """How long a dispute holds a case if nobody decides it, in days of law time."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 14
+
+
+class Policy(
+    msgspec.Struct,
+    frozen=True,
+    cache_hash=True,
+    gc=False,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+):
+    """
+    The whole document; see the comments of the shipped `policy.toml` for each key.
+
+    Defaults are left out of its bytes, so that a later key changes no digest and older readers know a policy that does not use it.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=1)]
     title: str
@@ -159,6 +177,7 @@ class Policy(msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unkn
     stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1, max_length=50)]
     floors: Annotated[tuple[FloorWave, ...], msgspec.Meta(max_length=200)]
     connectors: Annotated[tuple[Connector, ...], msgspec.Meta(max_length=1000)]
+    disputes: Disputes = Disputes()
 
     def floor_for(self, product: str, on: date) -> Floor | None:
         """The floor of *product* in force on the UTC day *on*: the newest wave by then; None where there is none."""
