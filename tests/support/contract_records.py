@@ -49,7 +49,7 @@ def real_records() -> tuple[Stored, ...]:
     """Records of all topics, 20 of a kind at most; every kind is among them, and every event of the log."""
     counts: Counter[object] = Counter()
     kept = []
-    for stored in (*_by_edge_and_detector(), *_by_people(), *_by_the_law()):
+    for stored in (*_by_edge_and_detector(), *_by_people(), *_by_acts(), *_by_the_law()):
         value = msgspec.json.decode(stored.value)
         kind = (
             (value.get("type", ("server" in value, "account" in value)), value.get("event", {}).get("type"))
@@ -136,7 +136,6 @@ def _by_the_law() -> Iterator[Stored]:
         yield from _books_of(world, books, told)
     for _, stored in world.log:
         yield Stored(t.LOG, None, stored)
-    yield from _by_acts()
 
 
 def _by_acts() -> Iterator[Stored]:
