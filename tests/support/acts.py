@@ -27,16 +27,14 @@ IN_BRANCH: dict[str, Any] = {"peer": "198.51.100.7"}
 
 
 def outcome(events: list[e.Event]) -> str:
-    """What became of the request that *events* begin with; a policy that came into force was done."""
-    decided = events[0]
-    return decided.outcome if isinstance(decided, e.RequestDecided) else "done"
+    """What became of the request that brought *events*; a policy that came into force was done."""
+    decided = next((event for event in events if isinstance(event, e.RequestDecided)), None)
+    return decided.outcome if decided else "done"
 
 
 def reason(events: list[e.Event]) -> str:
     """Why."""
-    decided = events[0]
-    assert isinstance(decided, e.RequestDecided)
-    return decided.reason
+    return next(event.reason for event in events if isinstance(event, e.RequestDecided))
 
 
 def aged(days: int, *, told: str = "delivered", policy: Policy | None = None, **of_facts: Any) -> World:
