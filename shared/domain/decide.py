@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from shared.domain import events as e
-from shared.domain.evidence import Reading
+from shared.domain.evidence import Facts, Reading
 from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
@@ -81,8 +81,11 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         and not facts.imported  # what was imported may release, never accuse
     )
     releases = _releases(view, sighting, who)
-    drops = [] if standing is not Standing.AT_OR_ABOVE else _drops(view, who, reading.product)
-    hours = _hours(view, known, reading, facts.seen_at, at=at, below=below, cured=standing is Standing.AT_OR_ABOVE)
+    met = standing is Standing.AT_OR_ABOVE
+    drops = _drops(view, sighting, who) if met else []
+    hours = _hours(
+        view, known, reading, facts.seen_at, at=at, below=below, cured=met and _may_cure(known, facts, reading.product)
+    )
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
@@ -124,6 +127,12 @@ def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> 
     if known is None or floor is None or sighting.facts.seen_at >= known.last_seen:
         return False
     return floor.standing(known.reading) is Standing.AT_OR_ABOVE
+
+
+def _may_cure(server: Server | None, facts: Facts, product: str) -> bool:
+    """Imported evidence tells how a server was: it lifts nothing that was seen after it. What an edge sees always may."""
+    below = server.below_of(product) if server else None
+    return not facts.imported or below is None or facts.seen_at > below.seen_at
 
 
 def _has_place(view: View, known: Server | None, who: Identity, at: datetime) -> bool:
@@ -183,7 +192,9 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
         case = server.case_of(reading.product) if server and reading else None
         if server is None or case is None or reading is None or case.released_at is not None:
             continue
-        if case.floor.standing(reading) is not Standing.AT_OR_ABOVE:
+        if case.floor.standing(reading) is not Standing.AT_OR_ABOVE or not _may_cure(
+            server, sighting.facts, case.product
+        ):
             continue
         found.append(
             e.CaseReleased(
@@ -201,11 +212,13 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
     return found
 
 
-def _drops(view: View, who: Identity, product: str) -> list[e.Event]:
+def _drops(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
+    product = sighting.reading.product if sighting.reading else ""
+    known = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
     return [
-        e.AccusationDropped(server=server_id, product=product)
-        for server_id in who.matches
-        if server_id in view.servers and any(hour.product == product for hour in view.servers[server_id].hours)
+        e.AccusationDropped(server=server.server, product=product)
+        for server in known
+        if any(hour.product == product for hour in server.hours) and _may_cure(server, sighting.facts, product)
     ]
 
 
