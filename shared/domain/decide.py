@@ -12,11 +12,13 @@ from typing import Protocol
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.blocking import grant_at, grant_blocking
+from shared.domain.caps import Queue, in_turn
 from shared.domain.evidence import Facts, Reading
 from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
-from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
+from shared.domain.schedule import notice_due, plan_for
 from shared.domain.state import Case, Law, Server
 
 REQUEST_MAX_AGE = timedelta(hours=24)
@@ -36,6 +38,11 @@ class View(Protocol):
     @property
     def servers(self) -> Mapping[str, Server]:
         """All servers by their id."""
+        ...
+
+    @property
+    def queue(self) -> Queue:
+        """Who waits for the cap of blocking, and how many cases are open."""
         ...
 
     policy: Policy
@@ -106,7 +113,8 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         hours=hours,
     )
     modes = () if releases or facts.imported else _modes(view, who, at.date())
-    return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
+    grants = () if releases else _unprotected(view, known, who, facts, at.date())
+    return [sighted, *drops, *releases, *modes, *grants, *_openings(view, sighted, floor)]
 
 
 def _modes(view: View, who: Identity, day: date) -> Iterator[e.Event]:
@@ -309,14 +317,40 @@ def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
 
 def _adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
     """What a new policy changes for the cases that are open: their mode, and blocking that it asks less for."""
+    asked = 0
     for name in sorted(view.servers):
         server = view.servers[name]
         yield from _clocks(server, policy, view.law, connector=server.connector, day=day)
         for case in server.cases:
-            grant = grant_at(case, policy) if _refuses(policy, server, case, server.connector, day) else None
-            if grant is not None and grant <= view.law.now:
-                # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
-                yield grant_blocking(server, case, view.law.now + timedelta(seconds=1))
+            if _refuses(policy, server, case, server.connector, day):
+                granted = _granted_now(view, server, case, policy, ahead=asked)
+                asked += granted is not None and case.waits is None
+                yield from [granted] if granted else []
+
+
+def _granted_now(
+    view: View, server: Server, case: Case, policy: Policy, *, ahead: int = 0
+) -> e.BlockingGranted | e.BlockingWaits | None:
+    """What the case gets that has all that *policy* asks for since before now; None: nothing, or nothing new."""
+    law = view.law
+    grant = grant_at(server, msgspec.structs.replace(case, waits=None), policy)
+    if grant is None or grant > law.now:
+        return None
+    # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
+    granted = grant_blocking(server, case, policy, law.now + timedelta(seconds=1))
+    since = case.waits.since if case.waits else law.now
+    found = in_turn(granted, since, queue=view.queue, law=law, policy=policy, ahead=ahead)
+    return None if case.waits and isinstance(found, e.BlockingWaits) else found
+
+
+def _unprotected(view: View, known: Server | None, who: Identity, facts: Facts, day: date) -> Iterator[e.Event]:
+    """A server that is seen in a connector which is not protected: what waited for a signature comes now, not backwards."""
+    if known is None or known.connector == who.connector or facts.seen_at < known.last_seen:
+        return
+    for case in known.cases if view.policy.protected else ():
+        if _refuses(view.policy, known, case, who.connector, day) and case.enforced:
+            granted = _granted_now(view, msgspec.structs.replace(known, connector=who.connector), case, view.policy)
+            yield from [granted] if granted else []
 
 
 def _clocks(server: Server, policy: Policy, law: Law, *, connector: str, day: date) -> Iterator[e.Event]:

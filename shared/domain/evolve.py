@@ -12,7 +12,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
-from shared.domain.state import Below, Case, Law, PendingNotice, Server
+from shared.domain.state import Below, Case, Law, PendingNotice, Server, Waiting
 
 Change = Callable[[Case], Case | None]
 
@@ -52,6 +52,10 @@ def _globals_changed(law: Law, before: Law, record: e.LogRecord) -> Law:
         case e.ServerSighted() if "new name" in event.news:
             day = e.day_of(record.at)
             change = {"new_names_on": day, "new_names": before.new_names + 1 if before.new_names_on == day else 1}
+        case e.BlockingGranted(newly=True):
+            day = e.day_of(record.at)
+            count = before.newly_blocked + 1 if before.newly_blocked_on == day else 1
+            change = {"newly_blocked_on": day, "newly_blocked": count}
         case _:
             return law
     return msgspec.structs.replace(law, **change)
@@ -76,6 +80,7 @@ def server_of(event: e.Event) -> str | None:
             | e.ClockStopped()
             | e.StageEntered()
             | e.BlockingGranted()
+            | e.BlockingWaits()
             | e.NoticeDue()
             | e.NoticeSettled()
             | e.CaseReleased()
@@ -187,8 +192,8 @@ def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> S
             change = _clock(event)
         case e.StageEntered():
             change, changes_decision = _entered, False
-        case e.BlockingGranted():
-            change = _granted(event)
+        case e.BlockingGranted() | e.BlockingWaits():
+            change, changes_decision = _granted(event), isinstance(event, e.BlockingGranted)
         case e.NoticeDue():
             change, changes_decision = _notice_due(event, record), False
         case e.NoticeSettled():
@@ -218,6 +223,8 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         planned=event.plan.notices,
         pending=(),
         delivered_law=None,
+        waits=None,
+        signed=(),
     )
 
 
@@ -225,9 +232,12 @@ def _entered(case: Case) -> Case:
     return msgspec.structs.replace(case, entered=case.entered + 1)
 
 
-def _granted(event: e.BlockingGranted) -> Change:
+def _granted(event: e.BlockingGranted | e.BlockingWaits) -> Change:
+    if isinstance(event, e.BlockingWaits):
+        waits = Waiting(since=event.since, until=event.until, place=event.place)
+        return lambda case: msgspec.structs.replace(case, waits=waits)
     return lambda case: msgspec.structs.replace(
-        case, rows=(*case.rows, *event.rows), blocking=(), planned=event.notices
+        case, rows=(*case.rows, *event.rows), blocking=event.rest, planned=event.notices, waits=None
     )
 
 
@@ -254,7 +264,7 @@ def _notice_settled(event: e.NoticeSettled) -> Change:
 
 def _released(event: e.CaseReleased, record: e.LogRecord) -> Change:
     return lambda case: msgspec.structs.replace(
-        case, released_at=record.at, ends_law=event.ends_at, blocking=(), planned=()
+        case, released_at=record.at, ends_law=event.ends_at, blocking=(), planned=(), waits=None
     )
 
 

@@ -18,12 +18,28 @@ class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     due_at: UtcDatetime
 
 
+class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """In the queue of the cap. since: law time at which it fell due first; until: when it is asked again. place: as it was told."""
+
+    since: UtcDatetime
+    until: UtcDatetime
+    place: int
+
+
+class Signed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+
+    stage: int
+    at_law: UtcDatetime
+
+
 class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
+    waits: set while the cap of the day lets it not be blocked. signed: the stages that operators signed.
     """
 
     product: str
@@ -41,6 +57,12 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     delivered_law: UtcDatetime | None = None
     released_at: UtcDatetime | None = None
     ends_law: UtcDatetime | None = None
+    waits: Waiting | None = None
+    signed: tuple[Signed, ...] = ()
+
+    def signed_at(self, stage: int) -> datetime | None:
+        """The law time at which *stage* was signed; None where it was not."""
+        return next((one.at_law for one in self.signed if one.stage == stage), None)
 
 
 class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -98,6 +120,7 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
 
     new_names_on, new_names: names first seen outside connectors on that UTC day. since_checkpoint: records since the last.
+    newly_blocked_on, newly_blocked: cases that got their first blocking row on that UTC day.
     """
 
     seq: int
@@ -113,6 +136,8 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     new_names_on: date | None = None
     new_names: int = 0
     since_checkpoint: int = 0
+    newly_blocked_on: date | None = None
+    newly_blocked: int = 0
 
     @property
     def held_so_far(self) -> timedelta:
