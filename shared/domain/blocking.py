@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.holds import later
 from shared.domain.policy import Policy, protected_by
 from shared.domain.records import Row
 from shared.domain.state import Case, Law, Server, Signed
@@ -108,5 +109,4 @@ def not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
 
 def shifted(rows: tuple[Row, ...], first: datetime) -> tuple[Row, ...]:
     """*rows* with the same distances, beginning at *first*."""
-    later = first - rows[0].since
-    return tuple(msgspec.structs.replace(row, since=row.since + later) for row in rows)
+    return later(rows, first - rows[0].since)
