@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from shared.domain import events as e
 from shared.domain.holds import go_on, hold_now
-from shared.domain.records import Act, CorrectCase, DisputeCase, ResolveCase, Struck
+from shared.domain.records import Act, CorrectCase, DisputeCase, ResolveCase, SignBlocking, Struck
+from shared.domain.signatures import signature
 from shared.domain.state import Case, Server
 from shared.domain.view import View
 
@@ -23,6 +24,8 @@ def decide_act(view: View, act: Act) -> list[e.Event]:
             return _dispute(view, act)
         case ResolveCase():
             return _resolve(view, act)
+        case SignBlocking():
+            return _sign(view, act)
         case _:
             return _refused(act, "no rule decides it yet")
 
@@ -59,6 +62,18 @@ def _resolve(view: View, act: ResolveCase) -> list[e.Event]:
     return [*_done(act, told), go_on(server, case, reason, view.law.now)]
 
 
+def _sign(view: View, act: SignBlocking) -> list[e.Event]:
+    server, case = _case_named(view, act)
+    if server is None or case is None:
+        return _nothing(act, _NOT_OPEN)
+    if case.released_at is not None:
+        return _nothing(act, "the case is released: nothing holds its server any more")
+    if not case.enforced:
+        return _nothing(act, "the case is only observed: it has no blocking ahead")
+    outcome, reason, follows = signature(server, case, act.stage, view.law, view.policy)
+    return [e.RequestDecided(request=act, outcome=outcome, reason=reason), *follows]
+
+
 def _end_struck(act: ResolveCase | CorrectCase, server: Server, case: Case, why: str) -> list[e.Event]:
     reading = server.reading
     known = reading.product == case.product
@@ -78,7 +93,9 @@ def _end_struck(act: ResolveCase | CorrectCase, server: Server, case: Case, why:
 _NOT_OPEN = "this case is not open"
 
 
-def _case_named(view: View, act: DisputeCase | ResolveCase | CorrectCase) -> tuple[Server | None, Case | None]:
+def _case_named(
+    view: View, act: DisputeCase | ResolveCase | CorrectCase | SignBlocking
+) -> tuple[Server | None, Case | None]:
     server = view.servers.get(act.server)
     case = next((case for case in server.cases if case.opened_seq == act.case), None) if server else None
     return server, case

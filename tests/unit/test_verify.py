@@ -11,7 +11,7 @@ from shared.domain import events as e
 from shared.domain.evidence import Facts
 from shared.domain.fold import CHECKPOINT_EVERY, RULES
 from shared.domain.policy import Caps
-from shared.domain.records import DisputeCase, Origin, ResolveCase
+from shared.domain.records import DisputeCase, Origin, ResolveCase, SignBlocking
 from shared.domain.state import Law
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
 from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading
@@ -138,6 +138,7 @@ def test_the_story_holds_every_kind_of_event() -> None:
     acts.open_case()
     acts.ask_of_case(DisputeCase)
     acts.ask_of_case(ResolveCase, outcome="rejected")
+    acts.ask_of_case(SignBlocking, stage=5)
     kinds |= {type(event) for event in acts.events()}
     assert kinds == set(e.Event.__args__)
     assert audited([stored for _, stored in acts.log]).ok
