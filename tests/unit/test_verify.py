@@ -11,9 +11,10 @@ from shared.domain import events as e
 from shared.domain.evidence import Facts
 from shared.domain.fold import CHECKPOINT_EVERY, RULES
 from shared.domain.policy import Caps
-from shared.domain.records import DisputeCase, Origin, ResolveCase, SignBlocking
+from shared.domain.records import Origin
 from shared.domain.state import Law
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
+from tests.support.acts import acts_story
 from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading
 
 DAY = timedelta(days=1)
@@ -134,11 +135,7 @@ def test_the_story_holds_every_kind_of_event() -> None:
         queued.pass_time(DAY - 6 * HOUR)
     kinds |= {type(event) for event in queued.events()}
     assert audited([stored for _, stored in queued.log]).ok
-    acts = World()
-    acts.open_case()
-    acts.ask_of_case(DisputeCase)
-    acts.ask_of_case(ResolveCase, outcome="rejected")
-    acts.ask_of_case(SignBlocking, stage=5)
+    acts = acts_story()
     kinds |= {type(event) for event in acts.events()}
     assert kinds == set(e.Event.__args__)
     assert audited([stored for _, stored in acts.log]).ok
