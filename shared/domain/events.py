@@ -210,6 +210,15 @@ class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v
     newly: bool = False
 
 
+class BlockingSigned(_Event, frozen=True, kw_only=True, tag="blocking-signed.v1"):
+    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+
+    server: str
+    product: str
+    stage: int
+    at_law: UtcDatetime
+
+
 class BlockingWaits(_Event, frozen=True, kw_only=True, tag="blocking-waits.v1"):
     """
     All that blocking needs is there, but for room: the cap of the UTC day is reached. The case has a place in the queue, from 1.
@@ -350,6 +359,7 @@ Event = (
     | StageEntered
     | BlockingGranted
     | BlockingWaits
+    | BlockingSigned
     | NoticeDue
     | NoticeSettled
     | NoticeAcknowledged
