@@ -102,7 +102,8 @@ def _summary(record: e.LogRecord) -> TimelineEvent:
         what=_in_words(event)[:_WHAT_MAX],
         product=getattr(event, "product", ""),
         stage=_stage_of(event),
-        delivered=isinstance(event, e.NoticeSettled) and event.outcome == "delivered",
+        delivered=isinstance(event, e.NoticeAcknowledged)
+        or (isinstance(event, e.NoticeSettled) and event.outcome == "delivered"),
     )
 
 
@@ -121,17 +122,43 @@ def _in_words(event: e.Event) -> str:
         case e.ServerSighted():
             build = event.reading.shown or "no build"
             below = ", below the floor" if event.below else ""
-            return f"seen: {event.reading.product} {build}{below} ({', '.join(event.news)})"
+            text = f"seen: {event.reading.product} {build}{below} ({', '.join(event.news)})"
         case e.AccusationDropped():
-            return f"readings of {event.product} count no more: it proved itself patched"
+            text = f"readings of {event.product} count no more: it proved itself patched"
         case e.CaseReleased():
-            return f"released: {event.cure.product} {event.cure.shown or ''} seen from {event.by}"
+            text = f"released: {event.cure.product} {event.cure.shown or ''} seen from {event.by}"
         case e.CaseEnded():
-            return "case expired: not seen any more" if event.expired else "released case ended"
+            text = _ENDED[event.why] if event.why else _ENDED["expired" if event.expired else "released"]
         case e.PolicyAdopted() | e.HoldBegan() | e.HoldEnded():
-            return _law_in_words(event)
+            text = _law_in_words(event)
+        case e.CaseHeld() | e.CaseWentOn() | e.NoticeAcknowledged() | e.ReadingsLifted():
+            text = _act_in_words(event)
         case _:
-            return _step_in_words(event)
+            text = _step_in_words(event)
+    return text
+
+
+_ENDED = {
+    "expired": "case expired: not seen any more",
+    "released": "released case ended",
+    "upheld": "case ended: its dispute was upheld, and what it rests on counts no more",
+    "corrected": "case ended: an operator said that it should never have been, and what it rests on counts no more",
+}
+_HELD = {"pause": "its account is paused", "dispute": "its admin disputes it", "mixed": "two machines under one name"}
+
+
+def _act_in_words(event: e.CaseHeld | e.CaseWentOn | e.NoticeAcknowledged | e.ReadingsLifted) -> str:
+    match event:
+        case e.CaseHeld():
+            return f"held: {_HELD[event.reason]}; mail passes and the clock stands"
+        case e.CaseWentOn():
+            return (
+                f"{'goes on' if event.plan else 'still held or observed'}: no longer held because {_HELD[event.reason]}"
+            )
+        case e.NoticeAcknowledged():
+            return "notice acknowledged: it counts as delivered"
+        case e.ReadingsLifted():
+            return "what was struck of it counts again"
 
 
 def _step_in_words(event: e.Event) -> str:
