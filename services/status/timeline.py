@@ -130,10 +130,6 @@ def _in_words(event: e.Event) -> str:
             return "case expired: not seen any more" if event.expired else "released case ended"
         case e.PolicyAdopted() | e.HoldBegan() | e.HoldEnded():
             return _law_in_words(event)
-        case e.CaseHeld():
-            return f"held ({event.reason}): mail passes, and the clock stands"
-        case e.CaseWentOn():
-            return f"held no more ({event.reason}): it goes on where it stood"
         case _:
             return _step_in_words(event)
 
@@ -149,6 +145,9 @@ def _step_in_words(event: e.Event) -> str:
             text = f"observed from now on: the case about {event.product} stands at day 0"
         case e.StageEntered():
             text = f"stage {event.stage}: {event.throttle_minutes_per_hour} min/h deferred, {event.block_minutes_per_hour} min/h refused"
+        case e.CaseHeld() | e.CaseWentOn():
+            still = isinstance(event, e.CaseHeld)
+            text = f"{'held' if still else 'held no more'} ({event.reason}){': mail passes, the clock stands' if still else ''}"
         case e.BlockingGranted() | e.BlockingSigned() | e.BlockingWaits():
             text = _blocking_in_words(event)
         case e.CaseMixed():

@@ -15,7 +15,7 @@ def held(event: e.CaseHeld) -> Change:
 
     def change(case: Case) -> Case:
         since = event.row.since
-        mine = CaseHold(reason=event.reason, since=since, until=event.until)
+        mine = CaseHold(reason=event.reason, since=since, until=event.until, ends=event.ends)
         holds = (*(hold for hold in case.holds if hold.reason != event.reason), mine)
         case = msgspec.structs.replace(case, holds=holds, disputed=case.disputed or event.reason == "dispute")
         if case.kept is not None:
