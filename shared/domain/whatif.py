@@ -322,6 +322,7 @@ class _Ledger:
 _OF_CASES: dict[type, str] = {
     e.CaseOpened: "case: opened",
     e.CaseReleased: "case: released",
+    e.CaseMixed: "case: mixed",
     e.ClockStarted: "case: clock started",
     e.ClockStopped: "case: clock stopped",
 }
