@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "correct": ("services.cli.act_cases", "End a case that should never have been."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
+    "token": ("services.cli.token", "Make tokens for asking over HTTP."),
     "audit": ("services.cli.audit", "Prove the log right, show its past."),
     "edge": ("services.cli.edge", "Run one edge beside an MTA."),
     "recipe": ("services.cli.edge", "Print the lines for your MTA."),

@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from services.status.app import build_app
+from services.status.publisher import KafkaPublisher
 from services.status.reader import Reader
 from services.status.settings import StatusSettings
 from services.status.view import Board, View
@@ -52,7 +53,8 @@ class Status:
         settings = StatusSettings(bootstrap=bootstrap, topic_prefix=prefix, state_dir=str(state_dir))
         self.ready_file = state_dir / "ready" / "status"
         self.reader = Reader(settings, self.clock, self.board, structlog.stdlib.get_logger(), log_tail=log_tail)
-        app = build_app(self.board, settings, load_catalogue(), clock=self.clock)
+        self.publisher = KafkaPublisher(bootstrap, prefix)
+        app = build_app(self.board, settings, load_catalogue(), clock=self.clock, publisher=self.publisher)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://status")
 
     async def shows_seq(self, seq: int) -> None:
