@@ -5,42 +5,26 @@ Each rule is one function. The caller (`fold.py`) writes the events to the log i
 list; what fell due (`schedule.py`) is written before the next input.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
 
 import msgspec
 
+from shared.domain import acts
 from shared.domain import events as e
 from shared.domain.evidence import Reading
-from shared.domain.identity import Identity, Naming
+from shared.domain.holds import hold
+from shared.domain.identity import Identity
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
 from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
 from shared.domain.state import Case, Law, Server
+from shared.domain.view import View
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
 NEWS_PER_HOUR = 4
 """Sightings of one server that are news in one UTC hour. At the bound only a cure is: nobody can fill the log with builds."""
-
-
-class View(Protocol):
-    """What deciding may look at: the state as the log made it."""
-
-    @property
-    def law(self) -> Law:
-        """The globals."""
-        ...
-
-    @property
-    def servers(self) -> Mapping[str, Server]:
-        """All servers by their id."""
-        ...
-
-    policy: Policy
-    naming: Naming
-    requests: dict[str, datetime]
 
 
 # --- holds ---------------------------------------------------------------------------------------------------------
@@ -79,6 +63,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         and not _outdated(known, sighting, floor)
         and who.tie in view.policy.open_ties
         and not facts.imported  # what was imported may release, never accuse
+        and not _is_struck(view, who, reading)
     )
     releases = _releases(view, sighting, who)
     drops = [] if standing is not Standing.AT_OR_ABOVE else _drops(view, who, reading.product)
@@ -104,6 +89,11 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     )
     modes = () if releases or facts.imported else _modes(view, who, at.date())
     return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
+
+
+def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
+    """Whether an operator said that this reading, of any id that the message matches, counts no more."""
+    return any(server_id in view.servers and view.servers[server_id].strikes(reading) for server_id in who.matches)
 
 
 def _modes(view: View, who: Identity, day: date) -> Iterator[e.Event]:
@@ -249,7 +239,7 @@ def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze |
         case AdoptPolicy():
             return _adopt_policy(view, request, at.date())
         case _:
-            return [e.RequestDecided(request=request, outcome="refused", reason="no rule decides it yet")]
+            return acts.decide_act(view, request)
 
 
 def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
@@ -314,6 +304,9 @@ def _clocks(server: Server, policy: Policy, law: Law, *, connector: str, day: da
             plan = plan_for(policy, law.now, enforced=enforced)
             kind = e.ClockStarted if enforced else e.ClockStopped
             yield kind(server=server.server, product=case.product, plan=plan)
+            dispute = case.held_for("dispute")
+            if enforced and dispute is not None:
+                yield hold(server.server, case.product, "dispute", plan.rows[0], law.now, until=dispute.until)
 
 
 def _refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:

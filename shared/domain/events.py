@@ -13,10 +13,12 @@ import msgspec
 
 from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Policy, Tie
-from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze, Struck
 
 NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking", "release"]
 HoldReason = Literal["blind", "freeze"]
+CaseHoldReason = Literal["pause", "dispute", "mixed"]
+"""Why a case is held: its account is paused; its admin disputes it; two machines seem to speak under its server's name."""
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
@@ -191,6 +193,29 @@ class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
     again: UtcDatetime | None = None
 
 
+class CaseHeld(_Event, frozen=True, kw_only=True, tag="case-held.v1"):
+    """
+    The clock of a case stands, and its mail passes. Held already for another reason, it is for this one, too.
+
+    row: in force from now on, without minutes. until: law time at which the hold ends by itself; None: when somebody says so.
+    """
+
+    server: str
+    product: str
+    reason: CaseHoldReason
+    until: UtcDatetime | None
+    row: Row
+
+
+class CaseWentOn(_Event, frozen=True, kw_only=True, tag="case-went-on.v1"):
+    """A reason to hold a case is gone. plan: its way of before, later by as long as it was held; None: it is held or observed yet."""
+
+    server: str
+    product: str
+    reason: CaseHoldReason
+    plan: Plan | None
+
+
 class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
     """What became of a notice. at_law: when, in law time."""
 
@@ -213,11 +238,17 @@ class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
 
 
 class CaseEnded(_Event, frozen=True, kw_only=True, tag="case-ended.v1"):
-    """The case is over: its time after release is up, or (expired) its server was not seen any more."""
+    """
+    The case is over: its time after release is up, (expired) its server was not seen any more, or an operator said so (why).
+
+    struck: the reading that opens nothing from now on.
+    """
 
     server: str
     product: str
     expired: bool
+    why: Literal["", "upheld", "corrected"] = ""
+    struck: Struck | None = None
 
 
 class Checkpoint(_Event, frozen=True, kw_only=True, tag="checkpoint.v1"):
@@ -238,6 +269,8 @@ Event = (
     | CaseOpened
     | ClockStarted
     | ClockStopped
+    | CaseHeld
+    | CaseWentOn
     | StageEntered
     | BlockingGranted
     | NoticeDue

@@ -5,16 +5,14 @@ It works in two halves, the law's globals and the one server that an event names
 touches one of them per record.
 """
 
-from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
+from shared.domain.evolve_case import Change, held, struck, unheld, went_on
 from shared.domain.state import Below, Case, Law, PendingNotice, Server
-
-Change = Callable[[Case], Case | None]
 
 
 def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
@@ -74,6 +72,8 @@ def server_of(event: e.Event) -> str | None:
             | e.CaseOpened()
             | e.ClockStarted()
             | e.ClockStopped()
+            | e.CaseHeld()
+            | e.CaseWentOn()
             | e.StageEntered()
             | e.BlockingGranted()
             | e.NoticeDue()
@@ -181,31 +181,42 @@ def _accused(server: Server | None, event: e.ServerSighted, seq: int) -> tuple[B
 
 def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> Server:
     event = record.event
-    changes_decision = True
-    match event:
-        case e.ClockStarted() | e.ClockStopped():
-            change = _clock(event)
-        case e.StageEntered():
-            change, changes_decision = _entered, False
-        case e.BlockingGranted():
-            change = _granted(event)
-        case e.NoticeDue():
-            change, changes_decision = _notice_due(event, record), False
-        case e.NoticeSettled():
-            change, changes_decision = _notice_settled(event), False
-        case e.CaseReleased():
-            change = _released(event, record)
-        case e.CaseEnded():
-            change, changes_decision = _ended, event.expired
-        case _:  # cannot happen: `server_of` names no server for the rest, and sightings and openings were taken above
-            raise InvariantError(f"log record {record.seq}: {type(event).__name__} changes no case")
-    if server.case_of(event.product) is None:
-        raise InvariantError(f"log record {record.seq} speaks of a case of {event.server} that is not open")
-    cases = (change(case) if case.product == event.product else case for case in server.cases)
+    change, changes_decision = _change_of(event, record)
+    product = getattr(event, "product", "")
+    if server.case_of(product) is None:
+        raise InvariantError(f"log record {record.seq} speaks of a case of {server.server} that is not open")
+    cases = (change(case) if case.product == product else case for case in server.cases)
     server = msgspec.structs.replace(server, cases=tuple(case for case in cases if case is not None))
+    if isinstance(event, e.CaseEnded):
+        server = struck(server, event)
     if not changes_decision:
         return server
     return msgspec.structs.replace(server, changed_seq=record.seq, policy_version=policy_version)
+
+
+def _change_of(event: e.Event, record: e.LogRecord) -> tuple[Change, bool]:
+    """What *event* does to its case, and whether the edges must be told."""
+    told = True
+    match event:
+        case e.ClockStarted() | e.ClockStopped():
+            change = _clock(event)
+        case e.CaseHeld():
+            change = held(event)
+        case e.CaseWentOn():
+            change, told = went_on(event), event.plan is not None
+        case e.StageEntered():
+            change, told = _entered, False
+        case e.BlockingGranted():
+            change = _granted(event)
+        case e.NoticeDue() | e.NoticeSettled():
+            change, told = _notice(event, record), False
+        case e.CaseReleased():
+            change = _released(event, record)
+        case e.CaseEnded():
+            change, told = _ended, event.expired or bool(event.why)
+        case _:  # cannot happen: `server_of` names no server for the rest, and sightings and openings were taken above
+            raise InvariantError(f"log record {record.seq}: {type(event).__name__} changes no case")
+    return change, told
 
 
 def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
@@ -218,6 +229,8 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         planned=event.plan.notices,
         pending=(),
         delivered_law=None,
+        holds=tuple(hold for hold in case.holds if hold.reason == "dispute"),  # who decides it has not done so
+        kept=None,
     )
 
 
@@ -229,6 +242,10 @@ def _granted(event: e.BlockingGranted) -> Change:
     return lambda case: msgspec.structs.replace(
         case, rows=(*case.rows, *event.rows), blocking=(), planned=event.notices
     )
+
+
+def _notice(event: e.NoticeDue | e.NoticeSettled, record: e.LogRecord) -> Change:
+    return _notice_due(event, record) if isinstance(event, e.NoticeDue) else _notice_settled(event)
 
 
 def _notice_due(event: e.NoticeDue, record: e.LogRecord) -> Change:
@@ -254,7 +271,7 @@ def _notice_settled(event: e.NoticeSettled) -> Change:
 
 def _released(event: e.CaseReleased, record: e.LogRecord) -> Change:
     return lambda case: msgspec.structs.replace(
-        case, released_at=record.at, ends_law=event.ends_at, blocking=(), planned=()
+        unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=()
     )
 
 

@@ -22,7 +22,7 @@ from shared.domain.state import Law, Server
 
 __all__ = ["CHECKPOINT_EVERY", "RULES", "Asked", "Fold", "Input", "Written", "digest_of", "encode_server"]
 
-RULES = 2
+RULES = 3
 """The number of this code's rules. A log of a higher one is refused; a lower one begins a new epoch."""
 
 CHECKPOINT_EVERY = 1000

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -24,6 +25,7 @@ def shape_errors(raw: dict[str, Any]) -> Iterator[Told]:
 
 def _shape(value: object, kind: Any, path: Path) -> Iterator[Told]:  # noqa: ANN401 - a type, as the annotations have it
     """What of *value* cannot be a *kind*, down to each key. Made of the types, so a new key of the policy needs nothing here."""
+    kind = _present(kind)
     rows = _list_of_tables(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _table(value, kind, path)
@@ -67,6 +69,12 @@ def _builds(texts: list[object], path: Path) -> Iterator[Told]:
             parse_build(str(text))
         except BuildSyntaxError as error:
             yield path, f"{_name(path)}: {error}"
+
+
+def _present(kind: Any) -> Any:  # noqa: ANN401 - a type
+    """What stands there if the key is there: TOML has no null, so of `Caps | None` it is `Caps`."""
+    present = [one for one in get_args(kind) if one is not NoneType]
+    return present[0] if get_origin(kind) is UnionType and len(present) == 1 else kind
 
 
 def _list_of_tables(kind: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a type

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from shared.domain.build import Build
 from shared.domain.catalogue import Assessment
 from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Mode, Policy
@@ -233,13 +234,32 @@ class CaseSchedule(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     rows: tuple[Row, ...]
 
 
-class Decision(_Record, frozen=True, kw_only=True, tag="decision.v1"):
-    """The schedule of one server, key: its id. No case left: released, or expired. seq: the log record that brought it."""
+class Struck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A reading of a server that accuses nobody any more. low, high: its range; None: whatever the build of that product."""
+
+    product: str
+    low: Build | None
+    high: Build | None
+
+    def covers(self, reading: Reading) -> bool:
+        """Whether *reading* is one that was struck."""
+        return self.product == reading.product and (
+            self.low is None or (self.low, self.high) == (reading.low, reading.high)
+        )
+
+
+class Decision(_Record, frozen=True, kw_only=True, omit_defaults=True, tag="decision.v1"):
+    """
+    The schedule of one server, key: its id. No case left: released, or expired. seq: the log record that brought it.
+
+    struck: readings that no case may be refused for, whatever its rows say. Left out where there are none.
+    """
 
     server: str
     seq: int
     policy_version: int
     cases: tuple[CaseSchedule, ...]
+    struck: tuple[Struck, ...] = ()
 
 
 class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.holds import go_on, later
 from shared.domain.policy import Policy
 from shared.domain.records import Row
 from shared.domain.state import Case, Law, Server
@@ -70,7 +71,7 @@ def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> lis
 def _dues(server: Server, case: Case, policy: Policy) -> list[datetime]:
     if case.ends_law is not None:
         return [case.ends_law]
-    dues = []
+    dues = [hold.until for hold in case.holds if hold.until is not None]
     if case.entered < len(case.rows):
         dues.append(case.rows[case.entered].since)
     if case.planned:
@@ -103,6 +104,9 @@ def _fall_due(server: Server, case: Case, law: Law, policy: Policy, instant: dat
         return [e.CaseEnded(server=name, product=product, expired=False)]
     if expires_at(server, case, policy) == instant:
         return [e.CaseEnded(server=name, product=product, expired=True)]
+    for hold in case.holds:
+        if hold.until == instant:
+            return [go_on(server, case, hold.reason, instant)]
     if case.entered < len(case.rows) and case.rows[case.entered].since == instant:
         row = case.rows[case.entered]
         return [
@@ -170,8 +174,7 @@ def _not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
 
 def _shifted(rows: tuple[Row, ...], first: datetime) -> tuple[Row, ...]:
     """*rows* with the same distances, beginning at *first*."""
-    later = first - rows[0].since
-    return tuple(msgspec.structs.replace(row, since=row.since + later) for row in rows)
+    return later(rows, first - rows[0].since)
 
 
 def _dated(law: Law, rows: Iterable[Row]) -> tuple[Row, ...]:

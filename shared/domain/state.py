@@ -4,10 +4,10 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from shared.domain.events import Hour, NoticeKind, PlannedNotice
+from shared.domain.events import CaseHoldReason, Hour, NoticeKind, PlannedNotice
 from shared.domain.evidence import Reading, UtcDatetime
 from shared.domain.policy import Floor, Tie
-from shared.domain.records import CaseSchedule, Decision, Row
+from shared.domain.records import CaseSchedule, Decision, Row, Struck
 
 
 class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -18,12 +18,32 @@ class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     due_at: UtcDatetime
 
 
+class CaseHold(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A reason for which a case is held, since when, and until when at most (law time; None: until somebody says so)."""
+
+    reason: CaseHoldReason
+    since: UtcDatetime
+    until: UtcDatetime | None = None
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The way of a case that is held, as it stood when that began (since, law time); the fields are the case's own."""
+
+    since: UtcDatetime
+    rows: tuple[Row, ...]
+    entered: int
+    blocking: tuple[Row, ...] = ()
+    planned: tuple[PlannedNotice, ...] = ()
+
+
 class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
+    holds: why it is held. kept: its way of before while it is held; an observed case may have holds, and keeps nothing.
+    disputed: whether it ever was.
     """
 
     product: str
@@ -41,6 +61,13 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     delivered_law: UtcDatetime | None = None
     released_at: UtcDatetime | None = None
     ends_law: UtcDatetime | None = None
+    holds: tuple[CaseHold, ...] = ()
+    kept: Kept | None = None
+    disputed: bool = False
+
+    def held_for(self, reason: CaseHoldReason) -> CaseHold | None:
+        """Its hold for *reason*, if there is one."""
+        return next((hold for hold in self.holds if hold.reason == reason), None)
 
 
 class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -59,7 +86,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
-    changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    struck: readings of it that count no more. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
@@ -77,6 +104,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     policy_version: int = 0
     news_hour: int = 0
     news: int = 0
+    struck: tuple[Struck, ...] = ()
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
@@ -84,6 +112,10 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
             if case.product == product:
                 return case
         return None
+
+    def strikes(self, reading: Reading) -> bool:
+        """Whether *reading* of it was struck."""
+        return any(struck.covers(reading) for struck in self.struck)
 
     def below_of(self, product: str) -> Below | None:
         """The newest evidence of *product* below the floor, if there is any."""
@@ -186,4 +218,5 @@ def decision_of(server: Server) -> Decision | None:
             for case in server.cases
             if case.released_at is None
         ),
+        struck=server.struck,
     )

@@ -13,7 +13,7 @@ from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Connector, Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetFreeze
 from shared.domain.servers import Servers, encode_server
-from shared.domain.state import Server
+from shared.domain.state import Case, Server
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 PEER = "192.0.2.7"
@@ -65,7 +65,7 @@ class World:
         self.now = at
         self.fold = Fold(policy or policy_for())
         self.log: list[Written] = list(self.fold.begin(at=at, version="test"))
-        self._offset = 0
+        self._offset = self._asked = 0
 
     # -- inputs -----------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,22 @@ class World:
         """An operator freezes or lifts the freeze."""
         return self.take(SetFreeze(id=request_id, who="ops", why="test", made_at=self.now, frozen=frozen))
 
+    def ask(self, kind: type[msgspec.Struct], **fields: Any) -> list[e.Event]:
+        """A person asks for an act; id, who, why and made_at are made up where they are not given."""
+        self._asked += 1
+        plain = {"id": f"act-{self._asked:05}", "who": "ops", "why": "test", "made_at": self.now}
+        return self.take(kind(**{**plain, **fields}))  # type: ignore[arg-type]  # an act's kind makes an act
+
+    def ask_of_case(self, kind: type[msgspec.Struct], server: str = SERVER, **fields: Any) -> list[e.Event]:
+        """An act on the server's one case."""
+        return self.ask(kind, **{"server": server, "case": self.case(server).opened_seq, **fields})
+
     # -- looking ----------------------------------------------------------------------------------------------------
+
+    def case(self, server: str = SERVER) -> Case:
+        """The server's one case."""
+        (case,) = self.fold.servers[server].cases
+        return case
 
     def events(self, since: int = 0) -> list[e.Event]:
         """The events logged from a place on."""

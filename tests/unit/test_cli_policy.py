@@ -12,7 +12,7 @@ from services.cli.policy_diff import Diffed, diffed
 from services.cli.policy_text import policy_text
 from shared.domain import events as e
 from shared.domain.answer import Answer
-from shared.domain.policy import Connector, parse_policy, shipped_policy_text
+from shared.domain.policy import Connector, Protected, parse_policy, shipped_policy_text
 from shared.domain.records import SetFreeze
 from tests.support.scenario import START, World, policy_for
 
@@ -23,6 +23,9 @@ def test_the_text_of_a_policy_reads_back_to_the_same_policy(mode: str) -> None:
     odd = Connector(name="odd", kind="partner", owner='a "b" \\ \x7f\tü', tls_names=("mx.example",))
     policy = policy_for(mode, version=7)
     policy = msgspec.structs.replace(policy, connectors=(*policy.connectors, odd))
+    assert parse_policy(policy_text(policy)) == policy
+    clinics = Protected(title="Clinics", domains=("clinic.example",), connectors=("odd",))
+    policy = msgspec.structs.replace(policy, caps=None, protected=(clinics, clinics))
     assert parse_policy(policy_text(policy)) == policy
 
 

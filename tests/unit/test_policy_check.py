@@ -102,6 +102,20 @@ def test_errors_of_every_kind_are_told_at_once_each_with_its_line() -> None:
         ('mode = "observe"\n\n', "mode = true\n\n", "mode = true", "mode"),
         ("[notices]", "[[notices]]", "[[notices]]", "must be a table"),
         ('product = "Exchange"', 'product = "Exchange"\nsoon = 1', "soon", "written for a newer patchgate?"),
+        (
+            "newly_blocked_per_day = 5",
+            "newly_blocked_per_day = 0",
+            "per_day = 0",
+            "caps.newly_blocked_per_day: Expected",
+        ),
+        ("open_cases = 1\n", "open_cases = 101\n", "open_cases = 101", "<= 100"),
+        ("newly_blocked_per_day = 5\n", "", "[caps]", "caps.newly_blocked_per_day: is missing"),
+        ("[caps]\n", "[caps]\nper_week = 9\n", "per_week", "caps.per_week: no such key; known here"),
+        ("[caps]", "[cap]", "[cap]", "did you mean caps?"),
+        ("days_per_year = 90", "days_per_year = 367", "days_per_year = 367", "<= 366"),
+        ("[disputes]", "[disputes]\ndas = 1", "das = 1", "did you mean days?"),
+        ("days = 14", "days = 0", "days = 0", "disputes.days"),
+        ("mixed_days = 14", 'mixed_days = "two weeks"', "two weeks", "relapses.mixed_days"),
         ("version = 1", "version = = 1", "version = =", "not TOML"),
         ("version = 1", "version = 1\nversion = 2", "version = 2", "not TOML"),
     ],
@@ -153,6 +167,30 @@ def test_entries_that_cannot_be_read_do_not_move_the_places_of_the_others() -> N
         "connectors[2].kind": line_with(text, "friend"),
         "connectors": line_with(text, 'name = "b"') - 1,
     }
+
+
+def test_an_entry_that_protects_nobody_stands_on_its_own_line() -> None:
+    """Also behind one that cannot be read."""
+    text = SHIPPED + "".join(
+        f"\n[[protected]]\n{entry}\n"
+        for entry in ('titel = "a"', 'title = "b"\ndomains = ["b.example"]', 'title = "c"\nconnectors = ["hq"]')
+    )
+    headers = [number for number, line in enumerate(text.splitlines(), start=1) if line == "[[protected]]"]
+    assert [(one.line, one.text[:12]) for one in found_in(text)] == [
+        (headers[0], "protected[1]"),
+        (headers[0] + 1, "protected[1]"),
+        (headers[2], "protected: e"),
+    ]
+
+
+def test_a_document_without_later_keys_stays_without_them() -> None:
+    """What is checked is what is handed in: a policy gets no cap because the shipped one has one."""
+    begin, end = SHIPPED.index("# So that one wrong floor"), SHIPPED.index("# The stages. Days")
+    text = SHIPPED[:begin] + SHIPPED[end:]
+    checked = check_policy(text, load_catalogue())
+    assert checked.findings == ()
+    assert checked.policy == parse_policy(text)
+    assert checked.policy.caps is None
 
 
 def test_two_waves_on_one_day_stand_on_the_line_of_the_later_one() -> None:

@@ -1,0 +1,27 @@
+"""What deciding may look at: the state as the log made it, and nothing else."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.identity import Naming
+from shared.domain.policy import Policy
+from shared.domain.state import Law, Server
+
+
+class View(Protocol):
+    """As a fold shows itself."""
+
+    @property
+    def law(self) -> Law:
+        """The globals."""
+        ...
+
+    @property
+    def servers(self) -> Mapping[str, Server]:
+        """All servers by their id."""
+        ...
+
+    policy: Policy
+    naming: Naming
+    requests: dict[str, datetime]
