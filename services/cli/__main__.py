@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sign": ("services.cli.act_cases", "Let a blocking stage begin."),
     "acknowledge": ("services.cli.act_cases", "Say that the admin has the notice."),
     "correct": ("services.cli.act_cases", "End a case that should never have been."),
+    "request": ("services.cli.request", "Tell what became of a request."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
     "token": ("services.cli.token", "Make tokens for asking over HTTP."),

@@ -1,6 +1,7 @@
 """How every act is asked: one request for each thing that was named, and one sentence, or one line of JSON, for each answer."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -19,6 +20,8 @@ WAIT_S = 10.0
 """A living enforcer answers in under a second; a restart takes seconds."""
 MOST = 100
 """Acts of one call; more are refused, for nobody would read the answers."""
+
+_OWN_ID = re.compile(r"[A-Za-z0-9._:-]{8,64}")  # as the record has it
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for those who read the log.")]
 OwnId = Annotated[
@@ -72,8 +75,10 @@ def check(how: How, targets: Sequence[str]) -> None:
     Refuse what cannot be asked before anything is read.
 
     Raises:
-        CommandError: several acts under one id, the same thing twice, or too many.
+        CommandError: an id that is none, several acts under one id, the same thing twice, or too many.
     """
+    if how.own_id and not _OWN_ID.fullmatch(how.own_id):
+        raise common.CommandError("--id takes 8 to 64 of A-Z a-z 0-9 . _ : -; leave it out to have one made")
     if how.own_id and len(targets) != 1:
         raise common.CommandError(f"--id is of one request, and {len(targets)} things are named: call once for each")
     if len(set(targets)) != len(targets):

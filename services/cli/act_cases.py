@@ -104,11 +104,13 @@ def next_to_sign(target: CaseTarget) -> int:
     Raises:
         CommandError: there is none.
     """
-    if target.found is None or not target.found.blocking:
+    case = target.found
+    ahead = () if case is None else case.kept.blocking if case.kept is not None else case.blocking
+    if not ahead:
         raise common.CommandError(
             f"case {target.number} of {target.server} has no blocking stage that waits; name one with --stage"
         )
-    return target.found.blocking[0].stage
+    return ahead[0].stage
 
 
 def acknowledge(

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from services.cli import common
 from services.cli.live_state import Live, live, newest
 from services.cli.log_lookup import from_seq
+from services.cli.log_source import decoded
 from shared.domain.events import CaseOpened
 from shared.domain.identity import peer_of
 from shared.domain.policy import Policy
@@ -67,7 +68,8 @@ async def _case_of(settings: CommonSettings, what: str, servers: list[Server], p
 
 async def opening_of(settings: CommonSettings, number: int) -> CaseOpened | None:
     """The opening of case *number*, over or not; None where that record of the log opened none."""
-    async for record in from_seq(settings, number):
+    async for stored in from_seq(settings, number):
+        record = decoded(stored, number)
         if record.seq == number and isinstance(record.event, CaseOpened):
             return record.event
         break

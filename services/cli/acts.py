@@ -149,6 +149,7 @@ def mode(
 ) -> None:
     """Only watch, or act, for one connector or for all; a new version of the policy with that one line changed."""
     how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    check(how, [connector])
     settings = common.settings()
     request = common.request_of(SetMode, connector=connector, mode=new, **how.fields(settings))
     where = f"connector {connector}" if connector else "the whole policy"

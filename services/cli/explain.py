@@ -1,4 +1,4 @@
-"""`patchgate explain SERVER|PEER|QUEUE-ID`: why a server is where it is, or a mail was refused, and what comes next."""
+"""`patchgate explain CASE|SERVER|PEER|QUEUE-ID`: why a server is where it is, or a mail was refused, and what comes next."""
 
 import asyncio
 import difflib
@@ -10,8 +10,10 @@ import msgspec
 import typer
 
 from services.cli import common
+from services.cli.act_targets import is_number
 from services.cli.audit_tables import is_server, position_of
 from services.cli.bus import each, reading, table
+from services.cli.explain_case import CaseHistory, history_of, history_text
 from services.cli.progress import counting
 from shared.domain.errors import RecordSchemaError
 from shared.domain.explain import explain as explanation_of
@@ -47,15 +49,21 @@ def explain(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="SERVER|PEER|QUEUE-ID",
-            help="A server's id (ex07.alt.example@192.0.2.7), an address, or the queue id of a refused mail.",
+            metavar="CASE|SERVER|PEER|QUEUE-ID",
+            help="A case's number, a server's id (ex07.alt.example@192.0.2.7), an address, or the queue id of a refused mail.",
         ),
     ],
     as_json: common.AsJson = False,
 ) -> None:
     """Tell why a server is where it is: what was seen, which case, which row, what comes next; or why a mail was refused."""
     settings = common.settings()
-    if is_queue_id(what):
+    history = asyncio.run(_history(settings, int(what))) if is_number(what) else None
+    if history is not None:
+        if as_json:
+            common.echo_json(history)
+            return
+        lines = tuple(history_text(history))
+    elif is_queue_id(what):
         refused = asyncio.run(_refused(settings, what))
         if as_json:
             common.echo_json(refused)
@@ -69,6 +77,16 @@ def explain(
         lines = tuple(plain(found))
     for line in lines:
         typer.echo(line)
+
+
+async def _history(settings: CommonSettings, number: int) -> CaseHistory | None:
+    found = await history_of(settings, number)
+    if found is None:
+        return None
+    try:
+        return msgspec.structs.replace(found, explanation=await _explained(settings, found.server))
+    except common.CommandError:  # its server was forgotten since
+        return found
 
 
 def is_queue_id(what: str) -> bool:
@@ -94,8 +112,9 @@ async def _refused(settings: CommonSettings, queue_id: str) -> Refused:
                     if verdict.queue_id == queue_id:
                         found.append(verdict)
     if not found:
+        number = ", and it is no case's number" if is_number(queue_id) else ""
         raise common.CommandError(
-            f"no edge told of a refusal of {queue_id} in the last 14 days ({count} verdicts read); a mail that passed leaves none"
+            f"no edge told of a refusal of {queue_id} in the last 14 days ({count} verdicts read){number}; a mail that passed leaves none"
         )
     verdicts = tuple(sorted(found, key=lambda verdict: verdict.at))
     try:

@@ -6,7 +6,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.cli.bus import each, reading
 from services.cli.log_source import decoded
-from shared.domain.events import LogRecord
 from shared.messaging import topics as t
 from shared.messaging.kafka import partitions_of
 from shared.runtime.settings import CommonSettings
@@ -15,21 +14,25 @@ _NEAR = 256  # so few offsets are read in one go
 _LOOK_MS = 2_000  # a fetch that is answered comes in milliseconds; behind the newest record there is none
 
 
-async def from_seq(settings: CommonSettings, seq: int) -> AsyncIterator[LogRecord]:
+async def from_seq(settings: CommonSettings, seq: int) -> AsyncIterator[bytes]:
     """
-    The records of the log from number *seq* on, up to the end it has now; all of them where *seq* is before the first.
+    The stored records of the log from number *seq* on, up to the end it has now; all of them where *seq* is before the first.
+
+    Only those on the way to the first are decoded: of the others most are nobody's business.
 
     Raises:
-        EventSchemaError: one cannot be read.
+        EventSchemaError: one on the way cannot be read.
         TransientError: the broker is not there.
     """
     async with reading(settings) as log:
         [partition] = await partitions_of(log, settings.topic_prefix + t.LOG)
         start = await _before(log, partition, seq)
+        there = False
         async for record in each(settings, log, t.LOG, start=start):
-            found = decoded(record.value or b"", record.offset)
-            if found.seq >= seq:
-                yield found
+            stored = record.value or b""
+            there = there or decoded(stored, record.offset).seq >= seq
+            if there:
+                yield stored
 
 
 async def _before(log: AIOKafkaConsumer, partition: TopicPartition, seq: int) -> int:
