@@ -1,6 +1,7 @@
 """What an act is about: which case, account or scope people mean by what they typed. Read from the enforcer's state."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from typing import Literal, NamedTuple
 
 from services.cli import common
@@ -68,11 +69,10 @@ async def _case_of(settings: CommonSettings, what: str, servers: list[Server], p
 
 async def opening_of(settings: CommonSettings, number: int) -> CaseOpened | None:
     """The opening of case *number*, over or not; None where that record of the log opened none."""
-    async for stored in from_seq(settings, number):
-        record = decoded(stored, number)
-        if record.seq == number and isinstance(record.event, CaseOpened):
-            return record.event
-        break
+    async with aclosing(from_seq(settings, number)) as found:
+        async for stored in found:
+            record = decoded(stored, number)
+            return record.event if record.seq == number and isinstance(record.event, CaseOpened) else None
     return None
 
 

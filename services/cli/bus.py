@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer
@@ -44,7 +44,7 @@ async def reading(settings: CommonSettings) -> AsyncIterator[AIOKafkaConsumer]:
 
 async def each(
     settings: CommonSettings, consumer: AIOKafkaConsumer, topic: str, *, start: int | None = None
-) -> AsyncIterator[Record]:
+) -> AsyncGenerator[Record, None]:
     """
     Every record of *topic* (no prefix), from its beginning to the end it has now. start: an offset, of a single partition.
 

@@ -1,6 +1,7 @@
 """`patchgate explain CASE`: a case by its number, over or not; what happened to it, from its opening in the log on."""
 
 from collections.abc import Iterator
+from contextlib import aclosing
 
 import msgspec
 
@@ -60,18 +61,18 @@ async def history_of(settings: CommonSettings, number: int) -> CaseHistory | Non
     steps: list[CaseStep] = []
     more, over, count = 0, False, 0
     with counting("records of the log read") as tell:
-        async for stored in from_seq(settings, number):
-            tell(count := count + 1)
-            if named not in stored:  # most are of others, and need no decoding
-                continue
-            record = decoded(stored, number + count - 1)
-            if not is_about(record.event, number, opened):
-                continue
-            more += len(steps) == STEPS_MAX
-            steps += [_step(record)] if len(steps) < STEPS_MAX else []
-            over = isinstance(record.event, e.CaseEnded)
-            if over:
-                break
+        async with aclosing(from_seq(settings, number)) as log:
+            async for stored in log:
+                tell(count := count + 1)
+                if named not in stored:  # most are of others, and need no decoding
+                    continue
+                record = decoded(stored, number + count - 1)
+                if not is_about(record.event, number, opened):
+                    continue
+                more += len(steps) == STEPS_MAX
+                steps += [_step(record)] if len(steps) < STEPS_MAX else []
+                if over := isinstance(record.event, e.CaseEnded):
+                    break
     return CaseHistory(
         case=number, server=opened.server, product=opened.product, over=over, steps=tuple(steps), more=more
     )

@@ -1,6 +1,7 @@
 """One record of the log by its number, and those from there on; found by halving, for numbers grow with offsets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -14,11 +15,11 @@ _NEAR = 256  # so few offsets are read in one go
 _LOOK_MS = 2_000  # a fetch that is answered comes in milliseconds; behind the newest record there is none
 
 
-async def from_seq(settings: CommonSettings, seq: int) -> AsyncIterator[bytes]:
+async def from_seq(settings: CommonSettings, seq: int) -> AsyncGenerator[bytes, None]:
     """
     The stored records of the log from number *seq* on, up to the end it has now; all of them where *seq* is before the first.
 
-    Only those on the way to the first are decoded: of the others most are nobody's business.
+    Only those on the way to the first are decoded: of the others most are nobody's business. Who stops before the end closes it.
 
     Raises:
         EventSchemaError: one on the way cannot be read.
@@ -28,11 +29,12 @@ async def from_seq(settings: CommonSettings, seq: int) -> AsyncIterator[bytes]:
         [partition] = await partitions_of(log, settings.topic_prefix + t.LOG)
         start = await _before(log, partition, seq)
         there = False
-        async for record in each(settings, log, t.LOG, start=start):
-            stored = record.value or b""
-            there = there or decoded(stored, record.offset).seq >= seq
-            if there:
-                yield stored
+        async with aclosing(each(settings, log, t.LOG, start=start)) as records:
+            async for record in records:
+                stored = record.value or b""
+                there = there or decoded(stored, record.offset).seq >= seq
+                if there:
+                    yield stored
 
 
 async def _before(log: AIOKafkaConsumer, partition: TopicPartition, seq: int) -> int:

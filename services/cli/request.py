@@ -87,8 +87,8 @@ async def became(settings: CommonSettings, request_id: str) -> Became:
     for topic in (t.REQUESTS, t.CONTROL) if found is None else ():
         async for value in _holding(settings, topic, request_id):
             waits = _waiting(topic, value)
-            if waits is not None and waits.id == request_id:
-                return _of(waits)
+            if found is None and waits is not None and waits.id == request_id:
+                found = _of(waits)
     if found is None:
         raise common.CommandError(f"no request {request_id} stands in the log, and none waits to be decided")
     return found

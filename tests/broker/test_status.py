@@ -46,11 +46,20 @@ class Status:
     """Reader and pages in this process."""
 
     def __init__(
-        self, bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000, board: Board | None = None
+        self,
+        bootstrap: str,
+        prefix: str,
+        state_dir: Path,
+        *,
+        log_tail: int = 1000,
+        board: Board | None = None,
+        status_tokens: str = "",
     ) -> None:
         self.clock = LateClock()
         self.board = board or Board()
-        settings = StatusSettings(bootstrap=bootstrap, topic_prefix=prefix, state_dir=str(state_dir))
+        settings = StatusSettings(
+            bootstrap=bootstrap, topic_prefix=prefix, state_dir=str(state_dir), status_tokens=status_tokens
+        )
         self.ready_file = state_dir / "ready" / "status"
         self.reader = Reader(settings, self.clock, self.board, structlog.stdlib.get_logger(), log_tail=log_tail)
         self.publisher = KafkaPublisher(bootstrap, prefix)
@@ -76,10 +85,16 @@ class Status:
 
 @asynccontextmanager
 async def status(
-    bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000, board: Board | None = None
+    bootstrap: str,
+    prefix: str,
+    state_dir: Path,
+    *,
+    log_tail: int = 1000,
+    board: Board | None = None,
+    status_tokens: str = "",
 ) -> AsyncIterator[Status]:
     """Run it; a reader that failed fails the test."""
-    made = Status(bootstrap, prefix, state_dir, log_tail=log_tail, board=board)
+    made = Status(bootstrap, prefix, state_dir, log_tail=log_tail, board=board, status_tokens=status_tokens)
     reading = asyncio.create_task(made.reader.run())
     try:
         async with made.client:
@@ -88,6 +103,7 @@ async def status(
         assert not reading.done(), "the reader ended by itself"
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+        await made.publisher.stop()
 
 
 async def write(bootstrap: str, prefix: str, records: Iterable[Record], *, commit: bool = True) -> None:

@@ -1,6 +1,6 @@
 """The commands over a world in memory: what stands below the port (state, log, answers) is a fold; all above is the real thing."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -36,14 +36,14 @@ class CliWorld:
         del wait_s
         self.asked += requests
         if self.away:
-            for topic, _, value in map(outgoing, requests):
+            for topic, _key, value in map(outgoing, requests):
                 self._waiting[topic].append(value)
             return {}
         answers: dict[str, e.LogRecord] = {}
         for request in requests:
             before = len(self.world.log)
             self.world.take(request)
-            for record, _ in self.world.log[before:]:
+            for record, _stored in self.world.log[before:]:
                 asked = request_in(record.event)
                 if asked is not None:
                     answers.setdefault(asked.id, record)
@@ -58,14 +58,15 @@ class CliWorld:
         records = [
             (t.ENFORCER_STATE, t.KEY_POLICY, policy),
             *records_of(self.world),
-            *((name, None, one) for name, kept in self._waiting.items() for one in kept),
+            *((topic_of, None, one) for topic_of, kept in self._waiting.items() for one in kept),
         ]
         for name, key, value in records:
             if name == topic:
                 yield SimpleNamespace(key=key, value=value, offset=0)
 
-    async def from_seq(self, _: CommonSettings, seq: int) -> AsyncIterator[bytes]:
+    async def from_seq(self, settings: CommonSettings, seq: int) -> AsyncGenerator[bytes, None]:
         """As `log_lookup.from_seq`."""
+        del settings
         for record, stored in self.world.log:
             if record.seq >= seq:
                 yield stored
