@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 
 from shared.domain import records as r
+from shared.domain.accounts import Account
 from shared.domain.events import LogRecord
 from shared.domain.state import Position, Server
 from shared.messaging import topics as t
@@ -60,6 +61,8 @@ _SERVER = Key(meaning="Server id. It holds a dot or an @; reserved keys hold nei
 _EDGE = Key(meaning="Name of the edge.", pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")
 _CONTACT = Key(meaning="Contact id.", pattern="^[a-z0-9][a-z0-9-]{0,39}$")
 _REQUEST = Key(meaning="`request`, a blank, and the id of a request that was decided.", pattern="^request .")
+
+_ACCOUNT = Key(meaning="`account`, a blank, and the name of a pause account.", pattern="^account .")
 
 
 def _only(key: bytes, meaning: str) -> Key:
@@ -131,6 +134,7 @@ CHANNELS: tuple[Channel, ...] = (
             Message(kind=Position, key=_POSITION),
             Message(kind=r.PolicyRecord, key=_POLICY),
             Message(kind=Instant, key=_REQUEST, emptied="the id may be used again"),
+            Message(kind=Account, key=_ACCOUNT, emptied="nothing of it is of this year or the last"),
         ),
         writers=("enforcer",),
         readers=("cli", "enforcer", "status"),

@@ -10,15 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from shared.domain import acts
 from shared.domain import events as e
+from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
 from shared.domain.evidence import Reading
-from shared.domain.holds import hold
 from shared.domain.identity import Identity
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
 from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
-from shared.domain.state import Case, Law, Server
+from shared.domain.state import Law, Server
 from shared.domain.view import View
 
 REQUEST_MAX_AGE = timedelta(hours=24)
@@ -35,7 +34,7 @@ def decide_blind(law: Law, *, blind: bool) -> list[e.Event]:
     if blind and not law.blind:
         return [e.HoldBegan(reason="blind", since=law.h)]
     if law.blind and not blind:
-        return [e.HoldEnded(reason="blind", held=law.held_so_far)]
+        return [e.HoldEnded(reason="blind", held=law.held_so_far, at_law=law.now)]
     return []
 
 
@@ -87,7 +86,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    modes = () if releases or facts.imported else _modes(view, who, at.date())
+    modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
     return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
 
 
@@ -96,17 +95,18 @@ def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
     return any(server_id in view.servers and view.servers[server_id].strikes(reading) for server_id in who.matches)
 
 
-def _modes(view: View, who: Identity, day: date) -> Iterator[e.Event]:
+def _modes(view: View, who: Identity, peer: str, day: date) -> Iterator[e.Event]:
     """
     Cases follow the connector in which their server is seen, for a policy can make, rename or move one.
 
-    Where that is only observed, so are those of the other ids that the message matches.
+    Where that is only observed, or the message is exempt, so are those of the other ids that the message matches.
     """
-    enforced = view.policy.enforced(who.connector)
+    seen = Seen(ids=who.matches, connector=who.connector, peer=peer)
+    enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(*seen)
     for server_id in who.matches:
         server = view.servers.get(server_id)
         if server is not None and (server_id == who.server or not enforced):
-            yield from _clocks(server, view.policy, view.law, connector=who.connector, day=day)
+            yield from clocks(view, server, day=day, seen=seen)
 
 
 def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> bool:
@@ -205,41 +205,48 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
     counted = tuple(hour.seq for hour in sighted.hours if hour.product == product)
     if not sighted.below or floor is None or len(counted) < view.policy.opening_hours:
         return []
-    enforced = view.policy.enforced(sighted.connector)
-    return [
-        e.CaseOpened(
-            server=sighted.server,
-            product=product,
-            floor=floor,
-            connector=sighted.connector,
-            enforced=enforced,
-            evidence=counted,
-            plan=plan_for(view.policy, sighted.at_law, enforced=enforced),
-        )
-    ]
+    peer = sighted.facts.peer
+    spared = view.reprieves.spare(sighted.matches, sighted.connector, peer)
+    enforced = view.policy.enforced(sighted.connector) and not spared
+    plan = plan_for(view.policy, sighted.at_law, enforced=enforced)
+    opened = e.CaseOpened(
+        server=sighted.server,
+        product=product,
+        floor=floor,
+        connector=sighted.connector,
+        enforced=enforced,
+        evidence=counted,
+        plan=plan,
+        peer=peer if spared == "peer" else "",
+    )
+    return [opened, *held_from_day0(view, sighted.server, product, sighted.connector, plan)]
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
 
 
-def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze | Act, *, at: datetime) -> list[e.Event]:
+def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze, *, at: datetime) -> list[e.Event]:
     """Every readable request is recorded with its outcome; what it changes follows."""
     if isinstance(request, ReportNotice):
         # Settling is by the notice itself: told twice or late, it changes nothing more, so age and id do not matter.
         return _report_notice(view, request)
+    before = decided_before(view, request, at=at)
+    if before:
+        return before
+    if isinstance(request, SetFreeze):
+        return _set_freeze(view, request)
+    return _adopt_policy(view, request, at.date())
+
+
+def decided_before(view: View, request: AdoptPolicy | SetFreeze | Act, *, at: datetime) -> list[e.Event]:
+    """The outcome of a request whose id is known, or that is too old to be decided; empty for all others."""
     if request.id in view.requests:
         return [
             e.RequestDecided(request=request, outcome="no effect", reason="a request with this id was decided before")
         ]
     if at - request.made_at > REQUEST_MAX_AGE:
         return [e.RequestDecided(request=request, outcome="refused", reason="made over 24 hours ago; make it again")]
-    match request:
-        case SetFreeze():
-            return _set_freeze(view, request)
-        case AdoptPolicy():
-            return _adopt_policy(view, request, at.date())
-        case _:
-            return acts.decide_act(view, request)
+    return []
 
 
 def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
@@ -271,7 +278,7 @@ def _set_freeze(view: View, request: SetFreeze) -> list[e.Event]:
         )
         return [done, e.HoldBegan(reason="freeze", since=view.law.h)]
     done = e.RequestDecided(request=request, outcome="done", reason="the freeze is lifted")
-    return [done, e.HoldEnded(reason="freeze", held=view.law.held_so_far)]
+    return [done, e.HoldEnded(reason="freeze", held=view.law.held_so_far, at_law=view.law.now)]
 
 
 def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
@@ -281,38 +288,16 @@ def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
         complaints.insert(0, f"its version is {policy.version}, and must be above {in_force}, the one in force")
     if complaints:
         return [e.RequestDecided(request=request, outcome="refused", reason="; ".join(complaints)[:1000])]
-    return [e.PolicyAdopted(policy=policy, request=request), *_adapted(view, policy, day)]
+    return [e.PolicyAdopted(policy=policy, request=request), *adapted(view, policy, day)]
 
 
-def _adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
+def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
     """What a new policy changes for the cases that are open: their mode, and blocking that it asks less for."""
     for name in sorted(view.servers):
         server = view.servers[name]
-        yield from _clocks(server, policy, view.law, connector=server.connector, day=day)
+        yield from clocks(view, server, day=day, policy=policy)
         for case in server.cases:
-            grant = grant_at(case, policy) if _refuses(policy, server, case, server.connector, day) else None
+            grant = grant_at(case, policy) if refuses(policy, server, case, server.connector, day) else None
             if grant is not None and grant <= view.law.now:
                 # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
                 yield grant_blocking(server, case, view.law.now + timedelta(seconds=1))
-
-
-def _clocks(server: Server, policy: Policy, law: Law, *, connector: str, day: date) -> Iterator[e.Event]:
-    """From observe to enforce a case starts at day 0; from enforce to observe it stands at day 0."""
-    for case in server.cases:
-        enforced = _refuses(policy, server, case, connector, day)
-        if case.released_at is None and case.enforced != enforced:
-            plan = plan_for(policy, law.now, enforced=enforced)
-            kind = e.ClockStarted if enforced else e.ClockStopped
-            yield kind(server=server.server, product=case.product, plan=plan)
-            dispute = case.held_for("dispute")
-            if enforced and dispute is not None:
-                yield hold(server.server, case.product, "dispute", plan.rows[0], law.now, until=dispute.until)
-
-
-def _refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:
-    """Whether *policy* still says what the case rests on: its connector is enforced, its tie opens, its product has a floor."""
-    return (
-        policy.enforced(connector)
-        and server.tie in policy.open_ties
-        and policy.floor_for(case.product, day) is not None
-    )

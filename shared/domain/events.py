@@ -13,7 +13,7 @@ import msgspec
 
 from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Policy, Tie
-from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze, Struck
+from shared.domain.records import Act, AdoptPolicy, Exemption, Origin, ReportNotice, Row, SetFreeze, SetMode, Struck
 
 NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking", "release"]
 HoldReason = Literal["blind", "freeze"]
@@ -56,10 +56,10 @@ class RulesAdopted(_Event, frozen=True, kw_only=True, tag="rules-adopted.v1"):
 
 
 class PolicyAdopted(_Event, frozen=True, kw_only=True, tag="policy-adopted.v1"):
-    """A policy came into force; request: who asked and why (None: the one shipped, on an empty log)."""
+    """A policy came into force; request: who asked, for it or for one mode (None: the one shipped, on an empty log)."""
 
     policy: Policy
-    request: AdoptPolicy | None = None
+    request: AdoptPolicy | SetMode | None = None
 
 
 class Hour(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
@@ -106,10 +106,43 @@ class HoldBegan(_Event, frozen=True, kw_only=True, tag="hold-began.v1"):
 
 
 class HoldEnded(_Event, frozen=True, kw_only=True, tag="hold-ended.v1"):
-    """A reason to stand still is gone; held: all time that the law has stood still so far, other reasons included."""
+    """
+    A reason to stand still is gone; held: all time that the law has stood still so far, other reasons included.
+
+    at_law: the law time at which it stood.
+    """
 
     reason: HoldReason
     held: timedelta
+    at_law: UtcDatetime | None = None
+
+
+class PauseBegan(_Event, frozen=True, kw_only=True, tag="pause-began.v1"):
+    """An account is paused, from now to the end of the UTC day *last*; first: the day on which it began."""
+
+    account: str
+    first: date
+    last: date
+
+
+class PauseEnded(_Event, frozen=True, kw_only=True, tag="pause-ended.v1"):
+    """The pause of an account is over. used_to: the last UTC day that it used; those after it came back."""
+
+    account: str
+    used_to: date
+
+
+class Exempted(_Event, frozen=True, kw_only=True, tag="exempted.v1"):
+    """An exemption is in force; it takes the place of one of the same kind and target."""
+
+    exemption: Exemption
+
+
+class ExemptionEnded(_Event, frozen=True, kw_only=True, tag="exemption-ended.v1"):
+    """An exemption is over: its time was up, or somebody lifted it."""
+
+    kind: Literal["server", "peer", "connector"]
+    target: str
 
 
 # --- consequences ------------------------------------------------------------------------------------------------
@@ -123,7 +156,7 @@ class AccusationDropped(_Event, frozen=True, kw_only=True, tag="accusation-dropp
 
 
 class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
-    """A case at day 0. evidence: seqs of the sightings in distinct hours that opened it."""
+    """A case at day 0. evidence: seqs of the sightings in distinct hours that opened it. peer: as in `clock-stopped.v1`."""
 
     server: str
     product: str
@@ -132,10 +165,11 @@ class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
     enforced: bool
     evidence: tuple[int, ...]
     plan: Plan
+    peer: str = ""
 
 
 class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
-    """From observe to enforce: the case begins at day 0."""
+    """From observe, or exempt, to enforce: the case begins at day 0."""
 
     server: str
     product: str
@@ -143,11 +177,12 @@ class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
 
 
 class ClockStopped(_Event, frozen=True, kw_only=True, tag="clock-stopped.v1"):
-    """From enforce to observe: the case stands at day 0 again."""
+    """From enforce to observe, or exempt: the case stands at day 0 again. peer: the exempt one from which its server was seen."""
 
     server: str
     product: str
     plan: Plan
+    peer: str = ""
 
 
 class StageEntered(_Event, frozen=True, kw_only=True, tag="stage-entered.v1"):
@@ -226,6 +261,21 @@ class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
     at_law: UtcDatetime
 
 
+class NoticeAcknowledged(_Event, frozen=True, kw_only=True, tag="notice-acknowledged.v1"):
+    """The admin has the notice: as good as delivered, at this law time. notices: what was pending, and is settled now."""
+
+    server: str
+    product: str
+    notices: tuple[str, ...]
+    at_law: UtcDatetime
+
+
+class ReadingsLifted(_Event, frozen=True, kw_only=True, tag="readings-lifted.v1"):
+    """What was struck of a server counts again, from its next sighting on."""
+
+    server: str
+
+
 class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
     """A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server."""
 
@@ -252,10 +302,11 @@ class CaseEnded(_Event, frozen=True, kw_only=True, tag="case-ended.v1"):
 
 
 class Checkpoint(_Event, frozen=True, kw_only=True, tag="checkpoint.v1"):
-    """The digest of all servers' state at this point, for the audit. digest: see `fold.py`."""
+    """The digests of the state at this point, for the audit: of all servers, and of pauses and exemptions ("" where there are none)."""
 
     servers: int
     digest: str
+    reprieves: str = ""
 
 
 Event = (
@@ -265,6 +316,10 @@ Event = (
     | RequestDecided
     | HoldBegan
     | HoldEnded
+    | PauseBegan
+    | PauseEnded
+    | Exempted
+    | ExemptionEnded
     | AccusationDropped
     | CaseOpened
     | ClockStarted
@@ -275,6 +330,8 @@ Event = (
     | BlockingGranted
     | NoticeDue
     | NoticeSettled
+    | NoticeAcknowledged
+    | ReadingsLifted
     | CaseReleased
     | CaseEnded
     | Checkpoint

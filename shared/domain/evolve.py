@@ -11,7 +11,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
-from shared.domain.evolve_case import Change, held, struck, unheld, went_on
+from shared.domain.evolve_case import Change, acknowledged, held, struck, unheld, went_on
 from shared.domain.state import Below, Case, Law, PendingNotice, Server
 
 
@@ -58,13 +58,15 @@ def _globals_changed(law: Law, before: Law, record: e.LogRecord) -> Law:
 def _hold_ended(law: Law, event: e.HoldEnded) -> Law:
     flags = {"blind": law.blind and event.reason != "blind", "frozen": law.frozen and event.reason != "freeze"}
     since = law.h if any(flags.values()) else None  # the time until now is in `held`; another reason goes on from here
-    return msgspec.structs.replace(law, held=event.held, hold_since=since, **flags)
+    return msgspec.structs.replace(law, held=event.held, hold_since=since, stood_at=event.at_law, **flags)
 
 
 def server_of(event: e.Event) -> str | None:
     """Which server's record *event* changes, if one."""
     match event:
         case e.RulesAdopted() | e.PolicyAdopted() | e.RequestDecided() | e.HoldBegan() | e.HoldEnded() | e.Checkpoint():
+            return None
+        case e.PauseBegan() | e.PauseEnded() | e.Exempted() | e.ExemptionEnded():
             return None
         case (
             e.ServerSighted()
@@ -78,6 +80,8 @@ def server_of(event: e.Event) -> str | None:
             | e.BlockingGranted()
             | e.NoticeDue()
             | e.NoticeSettled()
+            | e.NoticeAcknowledged()
+            | e.ReadingsLifted()
             | e.CaseReleased()
             | e.CaseEnded()
         ):
@@ -111,6 +115,7 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             rows=event.plan.rows,
             blocking=event.plan.blocking,
             planned=event.plan.notices,
+            exempt_peer=event.peer,
         )
         return msgspec.structs.replace(
             server,
@@ -121,6 +126,8 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
         )
     if isinstance(event, e.AccusationDropped):
         return msgspec.structs.replace(server, hours=_without(server, event.product))
+    if isinstance(event, e.ReadingsLifted):
+        return msgspec.structs.replace(server, struck=(), changed_seq=record.seq, policy_version=policy_version)
     return _case_changed(server, record, policy_version)
 
 
@@ -208,7 +215,7 @@ def _change_of(event: e.Event, record: e.LogRecord) -> tuple[Change, bool]:
             change, told = _entered, False
         case e.BlockingGranted():
             change = _granted(event)
-        case e.NoticeDue() | e.NoticeSettled():
+        case e.NoticeDue() | e.NoticeSettled() | e.NoticeAcknowledged():
             change, told = _notice(event, record), False
         case e.CaseReleased():
             change = _released(event, record)
@@ -231,6 +238,7 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         delivered_law=None,
         holds=tuple(hold for hold in case.holds if hold.reason == "dispute"),  # who decides it has not done so
         kept=None,
+        exempt_peer=event.peer if isinstance(event, e.ClockStopped) else "",
     )
 
 
@@ -244,7 +252,9 @@ def _granted(event: e.BlockingGranted) -> Change:
     )
 
 
-def _notice(event: e.NoticeDue | e.NoticeSettled, record: e.LogRecord) -> Change:
+def _notice(event: e.NoticeDue | e.NoticeSettled | e.NoticeAcknowledged, record: e.LogRecord) -> Change:
+    if isinstance(event, e.NoticeAcknowledged):
+        return acknowledged(event)
     return _notice_due(event, record) if isinstance(event, e.NoticeDue) else _notice_settled(event)
 
 

@@ -1,4 +1,4 @@
-"""`evolve` of what acts do to a case: held, gone on, struck. As `evolve.py`, it has no rule in it."""
+"""`evolve` of what acts do to a case: held, gone on, acknowledged, struck. As `evolve.py`, it has no rule in it."""
 
 from collections.abc import Callable
 
@@ -43,6 +43,11 @@ def went_on(event: e.CaseWentOn) -> Change:
         )
 
     return change
+
+
+def acknowledged(event: e.NoticeAcknowledged) -> Change:
+    """Its admin has its notice."""
+    return lambda case: msgspec.structs.replace(case, pending=(), delivered_law=event.at_law)
 
 
 def unheld(case: Case) -> Case:

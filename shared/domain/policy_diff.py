@@ -18,6 +18,7 @@ from shared.domain.explain import row_in_force, server_state
 from shared.domain.explanation import ServerState
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy, Standing
+from shared.domain.reprieves import Reprieves
 from shared.domain.schedule import expires_at
 from shared.domain.state import Case, Law, Server
 
@@ -97,7 +98,7 @@ class PolicyDiff:
     def _adopted(self, server: Server) -> Iterator[e.Event]:
         view = _OneServer(server, self._law, self._old, self._naming)
         # The rule alone: asking for the whole request would check the whole policy anew for each server.
-        return decide._adapted(view, self._new, self._day)  # noqa: SLF001
+        return decide.adapted(view, self._new, self._day)
 
     def _ends(self, server: Server, case: Case) -> bool:
         instants = [expires_at(server, case, policy) for policy in (self._old, self._new)]
@@ -146,6 +147,7 @@ class _OneServer:
         self.policy = policy
         self.naming = naming
         self.requests: dict[str, UtcDatetime] = {}
+        self.reprieves = Reprieves()
 
 
 def key_changes(old: Policy, new: Policy) -> tuple[KeyChange, ...]:

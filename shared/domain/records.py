@@ -212,6 +212,15 @@ class SetFreeze(_Request, frozen=True, kw_only=True, tag="set-freeze.v1"):
     frozen: bool
 
 
+class Exemption(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An exemption in force. owner: who answers for it. Only the law ends it, however late it is by an edge's own clock."""
+
+    kind: Literal["server", "peer", "connector"]
+    target: str
+    owner: str
+    until: UtcDatetime
+
+
 # --- decisions ---------------------------------------------------------------------------------------------------
 
 
@@ -282,10 +291,11 @@ class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):
     leader: str = ""
 
 
-class PolicyRecord(_Record, frozen=True, kw_only=True, tag="policy.v1"):
-    """Key `policy`: the policy in force."""
+class PolicyRecord(_Record, frozen=True, kw_only=True, omit_defaults=True, tag="policy.v1"):
+    """Key `policy`: the policy in force, and the exemptions, by kind and target: what matches one of them is not refused."""
 
     policy: Policy
+    exemptions: tuple[Exemption, ...] = ()
 
 
 # --- verdicts, edge-reports, contacts, dead-letters --------------------------------------------------------------

@@ -43,7 +43,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
     holds: why it is held. kept: its way of before while it is held; an observed case may have holds, and keeps nothing.
-    disputed: whether it ever was.
+    disputed: whether it ever was. exempt_peer: the exempt peer for which its clock stands, "" for none.
     """
 
     product: str
@@ -64,6 +64,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     holds: tuple[CaseHold, ...] = ()
     kept: Kept | None = None
     disputed: bool = False
+    exempt_peer: str = ""
 
     def held_for(self, reason: CaseHoldReason) -> CaseHold | None:
         """Its hold for *reason*, if there is one."""
@@ -129,6 +130,7 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
 
+    stood_at: the law time at which it last stood still (None: it never did since rules 3).
     new_names_on, new_names: names first seen outside connectors on that UTC day. since_checkpoint: records since the last.
     """
 
@@ -145,6 +147,7 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     new_names_on: date | None = None
     new_names: int = 0
     since_checkpoint: int = 0
+    stood_at: UtcDatetime | None = None
 
     @property
     def held_so_far(self) -> timedelta:
@@ -165,6 +168,11 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         if self.hold_since is not None:
             return self.now
         return self.now + max(timedelta(), instant - self.h)
+
+    def law_of(self, utc: datetime) -> datetime:
+        """The law time at which H came to *utc*, where no hold runs; of an instant at which the law stood still, that at which it stood."""
+        law = utc - self.held
+        return law if self.stood_at is None else max(law, self.stood_at)
 
     def utc_of(self, law: datetime) -> datetime:
         """The UTC instant at which law time *law* is, or is expected to be, reached if nothing more is held."""

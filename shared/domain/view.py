@@ -6,6 +6,7 @@ from typing import Protocol
 
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
+from shared.domain.reprieves import Reprieves
 from shared.domain.state import Law, Server
 
 
@@ -25,3 +26,4 @@ class View(Protocol):
     policy: Policy
     naming: Naming
     requests: dict[str, datetime]
+    reprieves: Reprieves

@@ -21,7 +21,17 @@ from shared.domain.state import Server, decision_of
 from shared.domain.verdict import action_in, judge, row_at, window_start
 from shared.domain.verify import Audit
 from shared.messaging import topics as t
-from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading, refold, stored_servers
+from tests.support.scenario import (
+    E2007,
+    FLOOR_2016,
+    START,
+    World,
+    policy_for,
+    reading,
+    refold,
+    stored_servers,
+    taken_over,
+)
 
 READINGS: tuple[Reading, ...] = (
     reading(),
@@ -93,13 +103,14 @@ def test_a_fold_cut_anywhere_is_the_whole(world: World, data: st.DataObject) -> 
     cut = data.draw(st.integers(2, len(world.log)))
     first = refold([stored for _, stored in world.log[:cut]], policy_for())
     second = Fold(first.policy, first.law)
-    second.restore(stored_servers(first.servers), first.requests)
+    second.restore(stored_servers(first.servers), first.requests, taken_over(first.reprieves))
     for record, stored in world.log[cut:]:
         second.apply(record, stored)
     assert second.digest() == world.fold.digest()
     assert second.law.head == world.fold.law.head
     assert second.servers == world.fold.servers
     assert second.requests == world.fold.requests
+    assert second.reprieves.digest() == world.fold.reprieves.digest()
 
 
 @quick
@@ -120,7 +131,7 @@ def test_what_was_worked_out_while_following_is_what_the_log_gives(world: World,
         followed.note(record.key or b"", record.value)
         followed.servers.work_out(data.draw(st.integers(0, 1)))
     taken_up = Fold(told.policy, told.law)
-    taken_up.restore(followed.servers, told.requests)
+    taken_up.restore(followed.servers, told.requests, taken_over(told.reprieves))
     books, anew = Books(), Books()
     books.heal_decisions(taken_up, {})
     anew.heal_decisions(refold([stored for _, stored in world.log], policy_for()), {})

@@ -18,7 +18,17 @@ from shared.domain.repeats import Glimpse
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
 from tests.support import law
-from tests.support.scenario import E2007, E2016, FLOOR_2016, NAME, START, policy_for, reading, stored_servers
+from tests.support.scenario import (
+    E2007,
+    E2016,
+    FLOOR_2016,
+    NAME,
+    START,
+    policy_for,
+    reading,
+    stored_servers,
+    taken_over,
+)
 
 NEWEST_2016 = Build(15, 1, 2507, 75)
 READINGS = (
@@ -131,7 +141,7 @@ class Enforcer:
         """Take up what was stored."""
         old = self.inputs
         fold = self.kind(old.fold.policy, old.fold.law)
-        fold.restore(stored_servers(old.fold.servers), old.fold.requests)
+        fold.restore(stored_servers(old.fold.servers), old.fold.requests, taken_over(old.fold.reprieves))
         marks = old.marks
         self.inputs = self._over(fold, old.counts)
         self.inputs.marks = marks

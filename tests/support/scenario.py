@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.accounts import Account
 from shared.domain.build import Build
 from shared.domain.evidence import Facts, Reading
 from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Connector, Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetFreeze
+from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers, encode_server
 from shared.domain.state import Case, Server
 
@@ -132,15 +134,15 @@ class World:
         """An operator freezes or lifts the freeze."""
         return self.take(SetFreeze(id=request_id, who="ops", why="test", made_at=self.now, frozen=frozen))
 
-    def ask(self, kind: type[msgspec.Struct], **fields: Any) -> list[e.Event]:
+    def ask(self, act: type[msgspec.Struct], **fields: Any) -> list[e.Event]:
         """A person asks for an act; id, who, why and made_at are made up where they are not given."""
         self._asked += 1
         plain = {"id": f"act-{self._asked:05}", "who": "ops", "why": "test", "made_at": self.now}
-        return self.take(kind(**{**plain, **fields}))  # type: ignore[arg-type]  # an act's kind makes an act
+        return self.take(act(**{**plain, **fields}))  # type: ignore[arg-type]  # an act's kind makes an act
 
-    def ask_of_case(self, kind: type[msgspec.Struct], server: str = SERVER, **fields: Any) -> list[e.Event]:
+    def ask_of_case(self, act: type[msgspec.Struct], server: str = SERVER, **fields: Any) -> list[e.Event]:
         """An act on the server's one case."""
-        return self.ask(kind, **{"server": server, "case": self.case(server).opened_seq, **fields})
+        return self.ask(act, **{"server": server, "case": self.case(server).opened_seq, **fields})
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -164,6 +166,14 @@ def refold(stored: Iterable[bytes], policy: Policy) -> Fold:
     for value in stored:
         fold.apply(e.decode_log(value), value)
     return fold
+
+
+def taken_over(reprieves: Reprieves) -> Reprieves:
+    """The same, as they come back from what was stored of them."""
+    accounts = {
+        name: msgspec.json.decode(msgspec.json.encode(one), type=Account) for name, one in reprieves.accounts.items()
+    }
+    return Reprieves(accounts, reprieves.in_force())
 
 
 def stored_servers(servers: Mapping[str, Server]) -> Servers:

@@ -10,9 +10,10 @@ import pytest
 from shared.domain import events as e
 from shared.domain.evidence import Facts
 from shared.domain.fold import CHECKPOINT_EVERY, RULES
-from shared.domain.records import DisputeCase, Origin, ResolveCase
+from shared.domain.records import Origin
 from shared.domain.state import Law
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
+from tests.support.acts import acts_story
 from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading
 
 DAY = timedelta(days=1)
@@ -125,10 +126,7 @@ def test_the_story_holds_every_kind_of_event() -> None:
     mild.see()
     mild.see(reading(build=FLOOR_2016))
     kinds |= {type(event) for event in mild.events()}
-    acts = World()
-    acts.open_case()
-    acts.ask_of_case(DisputeCase)
-    acts.ask_of_case(ResolveCase, outcome="rejected")
+    acts = acts_story()
     kinds |= {type(event) for event in acts.events()}
     assert kinds == set(e.Event.__args__)
     assert audited([stored for _, stored in acts.log]).ok

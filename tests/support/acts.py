@@ -1,0 +1,82 @@
+"""Acts asked for in a small world, and a story in which each of them is done."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from shared.domain import events as e
+from shared.domain.policy import Policy
+from shared.domain.records import (
+    AcknowledgeNotice,
+    CorrectCase,
+    DisputeCase,
+    LiftStruck,
+    PauseAccount,
+    ResolveCase,
+    ResumeAccount,
+    SetExemption,
+    SetMode,
+    SignBlocking,
+)
+from tests.support.scenario import NAME, SERVER, World
+
+DAY = timedelta(days=1)
+BRANCH = f"{NAME}@branch"
+IN_BRANCH: dict[str, Any] = {"peer": "198.51.100.7"}
+"""What a message from the on-premises connector of `policy_for` shows; its owner, and so its account, is `it`."""
+
+
+def outcome(events: list[e.Event]) -> str:
+    """What became of the request that brought *events*; a policy that came into force was done."""
+    decided = next((event for event in events if isinstance(event, e.RequestDecided)), None)
+    return decided.outcome if decided else "done"
+
+
+def reason(events: list[e.Event]) -> str:
+    """Why."""
+    return next(event.reason for event in events if isinstance(event, e.RequestDecided))
+
+
+def aged(days: int, *, told: str = "delivered", policy: Policy | None = None, **of_facts: Any) -> World:
+    """A world with one case so many days old, seen each day, whose notices had this outcome."""
+    world = World(policy)
+    world.open_case(**of_facts)
+    for _ in range(days):
+        world.pass_time(DAY)
+        world.settle(told)
+        world.see(**of_facts)
+    return world
+
+
+def acts_story(tell: Callable[[World], None] = lambda _: None) -> World:
+    """Every act is asked for, in an order in which each changes something. tell: called where something stands that goes again."""
+    world = aged(2, told="failed", **IN_BRANCH)
+    world.ask_of_case(AcknowledgeNotice, BRANCH)
+    world.ask(PauseAccount, account="it", days=3, as_owner="it")
+    tell(world)
+    world.pass_time(DAY)
+    world.ask(ResumeAccount, account="it")
+    world.ask(PauseAccount, account="it", days=1)
+    world.pass_time(DAY)
+    until = world.now + 5 * DAY
+    world.ask(SetExemption, kind="server", target=BRANCH, owner="ops", until=until)
+    world.ask(SetExemption, kind="peer", target="198.51.100.7", owner="ops", until=until)
+    world.ask(SetExemption, kind="server", target=BRANCH, owner="ops", until=None)
+    world.pass_time(6 * DAY)
+    world.see(**IN_BRANCH)
+    world.ask_of_case(SignBlocking, BRANCH, stage=5)
+    world.ask_of_case(DisputeCase, BRANCH)
+    tell(world)
+    world.ask_of_case(ResolveCase, BRANCH, outcome="rejected")
+    world.ask(SetMode, connector="branch", mode="observe")
+    world.ask_of_case(CorrectCase, BRANCH)
+    tell(world)
+    world.ask(LiftStruck, server=BRANCH)
+    world.ask(PauseAccount, account="it", days=30)
+    world.ask(SetExemption, kind="connector", target="internet", owner="ops", until=world.now + 9 * DAY)
+    world.see()
+    tell(world)
+    return world
+
+
+__all__ = ["BRANCH", "DAY", "IN_BRANCH", "SERVER", "acts_story", "aged", "outcome", "reason"]
