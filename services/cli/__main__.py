@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unfreeze": ("services.cli.freeze", "Lift the freeze."),
     "pause": ("services.cli.acts", "Hold an account's cases, its mail passes."),
     "resume": ("services.cli.acts", "End a pause; unused days come back."),
+    "account": ("services.cli.account", "Tell the days of a pause account."),
     "exempt": ("services.cli.acts", "Refuse nothing of a server, for a time."),
     "mode": ("services.cli.acts", "Only watch, or enforce."),
     "dispute": ("services.cli.act_cases", "Say that a case is wrong."),

@@ -8,6 +8,7 @@ from services.cli import common
 from services.cli.live_state import Live, live, newest
 from services.cli.log_lookup import from_seq
 from services.cli.log_source import decoded
+from shared.domain.accounts import account_of
 from shared.domain.events import CaseOpened
 from shared.domain.identity import peer_of
 from shared.domain.policy import Policy
@@ -108,27 +109,23 @@ async def accounts_of(settings: CommonSettings, whats: Sequence[str]) -> list[st
 
 
 def _account_named(what: str, now: Live, servers: list[Server]) -> str:
-    owners = sorted({one.owner for one in now.policy.connectors if one.owner})
+    owners = sorted({one.owner for one in now.policy.connectors if one.kind != "internet"})
     if what in owners:
         return what
     if is_number(what):
         found = [server for server in servers if any(case.opened_seq == int(what) for case in server.cases)]
         if not found:
             raise common.CommandError(f"no case {what} is open; `patchgate cases` shows the number of each")
-        return account_of(found[0], now.policy)
+        return _account_of(found[0], now.policy)
     if not any(matches(what, server) for server in servers):
         raise common.CommandError(
-            f"no connector is owned by {what!r} and no server is known by it; the owners are {', '.join(owners[:_NAMED])}"
+            f"no connector is owned by {what!r} and no server is known by it; the owners are {', '.join(owners[:_NAMED]) or 'none'}"
         )
-    return account_of(one_of(what, servers), now.policy)
+    return _account_of(one_of(what, servers), now.policy)
 
 
-def account_of(server: Server, policy: Policy) -> str:
-    """Whose days a pause of *server* uses: the owner of its connector, or the server itself where that is the internet."""
-    for connector in policy.connectors:
-        if connector.name == server.connector and connector.kind != "internet":
-            return connector.owner
-    return server.server
+def _account_of(server: Server, policy: Policy) -> str:
+    return account_of(policy, server.server, server.connector)
 
 
 async def scopes_of(settings: CommonSettings, whats: Sequence[str]) -> list[Scope]:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.domain import events as e
@@ -17,7 +18,7 @@ from shared.runtime.settings import CommonSettings
 from tests.support.scenario import World
 from tests.support.status_state import records_of
 
-_READERS = ("act_targets", "live_state", "explain", "explain_case", "request")
+_READERS = ("act_targets", "live_state", "explain", "explain_case", "request", "account")
 
 
 class CliWorld:
@@ -54,9 +55,12 @@ class CliWorld:
     ) -> AsyncIterator[SimpleNamespace]:
         """As `bus.each`, of what the enforcer would have written."""
         del start
-        policy = encode(PolicyRecord(policy=self.world.fold.policy))  # as the enforcer keeps it beside its servers
+        # As the enforcer keeps them beside its servers.
+        policy = encode(PolicyRecord(policy=self.world.fold.policy))
+        accounts = self.world.fold.reprieves.accounts.items()
         records = [
             (t.ENFORCER_STATE, t.KEY_POLICY, policy),
+            *((t.ENFORCER_STATE, t.KEY_ACCOUNT_PREFIX + of.encode(), msgspec.json.encode(one)) for of, one in accounts),
             *records_of(self.world),
             *((topic_of, None, one) for topic_of, kept in self._waiting.items() for one in kept),
         ]

@@ -80,11 +80,11 @@ class Shell:
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Lend one; the clock of the commands is the system's, so the world lives now."""
+    """Lend one; the commands go by the world's clock."""
     made = Shell(capsys)
     put_below(monkeypatch, made.bus)
-    monkeypatch.setattr("services.cli.act_asking.open_clock", lambda _: Now(made.world))
-    monkeypatch.setattr("services.cli.acts.open_clock", lambda _: Now(made.world))
+    for module in ("act_asking", "acts", "account", "explain"):
+        monkeypatch.setattr(f"services.cli.{module}.open_clock", lambda _: Now(made.world))
     return made
 
 
@@ -152,10 +152,11 @@ def test_a_case_is_named_by_its_number_its_server_or_an_address(
     shell: Shell, by: str, arguments: list[str], kind: type, more: dict[str, Any]
 ) -> None:
     """All three mean the same; `sign` takes the next stage that blocks."""
-    name = {"number": shell.number(), "id": SERVER, "address": PEER}[by]
+    number = shell.number()
+    name = {"number": number, "id": SERVER, "address": PEER}[by]
     [request] = shell.asks(*(one.format(name) for one in arguments))
     assert type(request) is kind
-    assert fields(request) == {"server": SERVER, "case": int(shell.number()), **more}
+    assert fields(request) == {"server": SERVER, "case": int(number), **more}
 
 
 def test_of_several_cases_of_a_server_one_is_chosen(shell: Shell) -> None:
@@ -212,6 +213,7 @@ def test_a_case_that_is_over_is_asked_for_by_its_number(shell: Shell) -> None:
         (["pause", "it", "--days", "0"], "greater than or equal to 1"),
         (["pause", "it", "--days", "367"], "less than or equal to 366"),
         (["pause", "nobody", "--days", "1"], "no connector is owned by 'nobody'"),
+        (["pause", "postmaster", "--days", "1"], "the owners are it"),  # of the internet: whose servers are their own
         (["resume", "99999"], "no case 99999 is open"),
         (["exempt", SERVER, "--owner", "ben", "--why", "x"], "one of --until INSTANT, --days N and --lift"),
         (["exempt", SERVER, "--owner", "ben", "--why", "x", "--days", "1", "--lift"], "one of --until"),
@@ -235,7 +237,6 @@ def test_what_cannot_be_asked_is_one_sentence(shell: Shell, arguments: list[str]
     ("name", "account"),
     [
         ("it", "it"),
-        ("postmaster", "postmaster"),
         (SERVER, SERVER),
         (PEER, SERVER),
         (BRANCH, "it"),
@@ -307,6 +308,32 @@ def test_a_correction_is_lifted_for_a_server(shell: Shell) -> None:
         [request] = shell.asks("correct", name, "--lift")
         assert isinstance(request, LiftStruck)
         assert request.server == SERVER
+
+
+# --- the account ---------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_a_statement(shell: Shell) -> None:
+    """Before, during and after a pause; by the owner, his server or his case; for scripts."""
+    assert "It is not paused." in (told := shell.patchgate("account", "it").out)
+    assert "no pause in this year or the last" in told
+    assert "2026: 0 of 90 days used, 90 left." in told
+    shell.patchgate("pause", "it", "--days", "40", *WHO)
+    told = shell.patchgate("account", BRANCH).out
+    assert "Pause account of it. It is paused until 2027-01-03 00:00 UTC." in told
+    assert "  2026-11-24 to 2027-01-02: 40 days used, running" in told
+    assert "2026: 38 of 90 days used, 52 left." in told
+    assert "2027: 2 of 90 days used, 88 left." in told
+    shell.world.pass_time(timedelta(days=1))
+    assert "paused already" in shell.patchgate("pause", "it", "--days", "1", *WHO).err
+    assert "is over" in shell.patchgate("resume", "it", *WHO).out
+    told = shell.patchgate("account", shell.number(BRANCH, E2007)).out
+    assert "2 days used, 38 given back" in told
+    assert "2026: 2 of 90 days used, 88 left." in told
+    assert "2027: 0 of 90 days used, 90 left." in told
+    found = msgspec.json.decode(shell.patchgate("account", "it", "--json").out)
+    assert (found["account"], found["pauses"][0]["came_back"], found["years"][0]["left"]) == ("it", 38, 88)
+    assert "no connector is owned by 'nobody'" in shell.refused("account", "nobody")
 
 
 # --- what is told --------------------------------------------------------------------------------------------------
