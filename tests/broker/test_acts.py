@@ -87,6 +87,27 @@ async def test_a_dispute_runs_its_course_by_the_command_line(box: Box) -> None:
     assert (await box.patchgate("audit", "verify")).code == 0
 
 
+async def test_pause_exemption_and_mode_by_the_command_line(box: Box) -> None:
+    """Each is law, and undone; the account says what it cost. The audit is green."""
+    for arguments, told in (
+        (["acknowledge", SERVER], "done"),
+        (["pause", SERVER, "--days", "2"], "done"),
+        (["account", SERVER], "2 days used, running"),
+        (["resume", await number_of(box)], "done"),
+        (["account", SERVER], "1 day used, 1 given back"),
+        (["exempt", SERVER, "--days", "3", "--owner", "ben"], "done"),
+        (["exempt", SERVER, "--lift"], "done"),
+        (["mode", "observe", "--connector", "internet"], "done"),
+        (["correct", SERVER], "done"),
+        (["correct", SERVER, "--lift"], "done"),
+    ):
+        done = await box.patchgate(*arguments, *(WHO if arguments[0] != "account" else []))
+        assert done.code == 0, (arguments, done)
+        assert told in done.out, (arguments, done)
+    assert 'mode = "observe"' in (await box.patchgate("policy", "show")).out
+    assert (await box.patchgate("audit", "verify")).code == 0
+
+
 async def test_an_act_that_nobody_decides_is_decided_when_somebody_comes(box: Box, tmp_path: Path) -> None:
     """The command tells that the request stands, and its id; `request` tells the rest."""
     await box.stop_enforcer()

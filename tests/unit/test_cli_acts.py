@@ -357,6 +357,52 @@ def test_done_is_told_with_the_record_and_the_laws_words(shell: Shell) -> None:
     assert answer["seq"] > seq
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pause", SERVER, "--days", "2"], f"Pause of {SERVER} for 2 days: done (log record "),
+        (["pause", "it", "--days", "1"], "Pause of it for 1 day: done (log record "),
+        (["resume", "it"], "End of the pause of it: no effect (log record "),
+        (
+            ["exempt", SERVER, "--days", "3", "--owner", "ben"],
+            f"Exemption until 2026-11-27 17:00 UTC of server {SERVER}: done",
+        ),
+        (["exempt", "branch", "--lift"], "End of the exemption of connector branch: no effect"),
+        (["mode", "observe"], "Mode observe for the whole policy: done"),
+        (["mode", "observe", "--connector", "branch"], "Mode observe for connector branch: done"),
+        (["acknowledge", SERVER], f"({SERVER}): done (log record"),
+        (["correct", SERVER], f"({SERVER}): done (log record"),
+        (["correct", SERVER, "--lift"], f"End of the correction of {SERVER}: no effect"),
+    ],
+)
+def test_each_act_tells_what_it_did(shell: Shell, arguments: list[str], told: str) -> None:
+    """By the law itself, code 0."""
+    done = shell.patchgate(*arguments, *WHO)
+    assert (done.code, done.err) == (0, "")
+    assert told in done.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pause", SERVER, "--days", "2"],
+        ["exempt", SERVER, "--days", "3", "--owner", "ben"],
+        ["resolve", SERVER, "upheld"],
+        ["correct", SERVER],
+        ["mode", "observe"],
+        ["dispute", SERVER],
+        ["acknowledge", SERVER],
+        ["sign", SERVER],
+    ],
+)
+def test_an_owner_is_refused_what_is_not_his(shell: Shell, arguments: list[str]) -> None:
+    """The law says so, on record; what is his own is done."""
+    told = shell.patchgate(*arguments, "--as-owner", "it", *WHO)
+    assert told.code == 1
+    assert "refused (log record" in told.err
+    assert shell.patchgate("dispute", shell.number(BRANCH), "--as-owner", "it", *WHO).code == 0
+
+
 def test_no_effect_is_no_failure(shell: Shell) -> None:
     """Code 0: the world is as was asked."""
     told = shell.patchgate("resolve", SERVER, "rejected", *WHO)

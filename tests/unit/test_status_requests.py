@@ -201,6 +201,16 @@ async def test_an_owner_asks_as_his_owner_only(place: Place) -> None:
     assert len(place.asked()) == 2
 
 
+async def test_an_owner_is_answered_by_the_law(place: Place) -> None:
+    """His own account is paused; another's is refused, on record."""
+    done = await place.post({"type": "pause.v1", "account": "it", "days": 2}, "olga")
+    assert (done.status_code, done.json()["outcome"]) == (200, "done")
+    refused = await place.post(PAUSE, "olga")
+    assert refused.status_code == 409
+    assert "own account only" in refused.json()["reason"]
+    assert refused.json()["seq"] == place.world.fold.law.seq
+
+
 async def test_an_operator_may_ask_in_an_owners_name(place: Place) -> None:
     """The log says both."""
     await place.post({**PAUSE, "as_owner": "it"})
