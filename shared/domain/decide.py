@@ -11,13 +11,15 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.blocking import grant_at, grant_blocking
+from shared.domain.caps import in_turn
 from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
-from shared.domain.evidence import Reading
+from shared.domain.evidence import Facts, Reading
 from shared.domain.identity import Identity
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
-from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
-from shared.domain.state import Law, Server
+from shared.domain.schedule import notice_due, plan_for
+from shared.domain.state import Case, Law, Server
 from shared.domain.view import View
 
 REQUEST_MAX_AGE = timedelta(hours=24)
@@ -65,8 +67,11 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         and not _is_struck(view, who, reading)
     )
     releases = _releases(view, sighting, who)
-    drops = [] if standing is not Standing.AT_OR_ABOVE else _drops(view, who, reading.product)
-    hours = _hours(view, known, reading, facts.seen_at, at=at, below=below, cured=standing is Standing.AT_OR_ABOVE)
+    met = standing is Standing.AT_OR_ABOVE
+    drops = _drops(view, sighting, who) if met else []
+    hours = _hours(
+        view, known, reading, facts.seen_at, at=at, below=below, cured=met and _may_cure(known, facts, reading.product)
+    )
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
@@ -87,7 +92,8 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         hours=hours,
     )
     modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
-    return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
+    grants = () if releases else _unprotected(view, known, who, facts, at.date())
+    return [sighted, *drops, *releases, *modes, *grants, *_openings(view, sighted, floor)]
 
 
 def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
@@ -114,6 +120,12 @@ def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> 
     if known is None or floor is None or sighting.facts.seen_at >= known.last_seen:
         return False
     return floor.standing(known.reading) is Standing.AT_OR_ABOVE
+
+
+def _may_cure(server: Server | None, facts: Facts, product: str) -> bool:
+    """Imported evidence tells how a server was: it lifts nothing that was seen after it. What an edge sees always may."""
+    below = server.below_of(product) if server else None
+    return not facts.imported or below is None or facts.seen_at > below.seen_at
 
 
 def _has_place(view: View, known: Server | None, who: Identity, at: datetime) -> bool:
@@ -173,7 +185,9 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
         case = server.case_of(reading.product) if server and reading else None
         if server is None or case is None or reading is None or case.released_at is not None:
             continue
-        if case.floor.standing(reading) is not Standing.AT_OR_ABOVE:
+        if case.floor.standing(reading) is not Standing.AT_OR_ABOVE or not _may_cure(
+            server, sighting.facts, case.product
+        ):
             continue
         found.append(
             e.CaseReleased(
@@ -191,11 +205,13 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
     return found
 
 
-def _drops(view: View, who: Identity, product: str) -> list[e.Event]:
+def _drops(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
+    product = sighting.reading.product if sighting.reading else ""
+    known = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
     return [
-        e.AccusationDropped(server=server_id, product=product)
-        for server_id in who.matches
-        if server_id in view.servers and any(hour.product == product for hour in view.servers[server_id].hours)
+        e.AccusationDropped(server=server.server, product=product)
+        for server in known
+        if any(hour.product == product for hour in server.hours) and _may_cure(server, sighting.facts, product)
     ]
 
 
@@ -293,11 +309,37 @@ def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
 
 def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
     """What a new policy changes for the cases that are open: their mode, and blocking that it asks less for."""
+    asked = 0
     for name in sorted(view.servers):
         server = view.servers[name]
         yield from clocks(view, server, day=day, policy=policy)
         for case in server.cases:
-            grant = grant_at(case, policy) if refuses(policy, server, case, server.connector, day) else None
-            if grant is not None and grant <= view.law.now:
-                # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
-                yield grant_blocking(server, case, view.law.now + timedelta(seconds=1))
+            if refuses(policy, server, case, server.connector, day):
+                granted = _granted_now(view, server, case, policy, ahead=asked)
+                asked += granted is not None and case.waits is None
+                yield from [granted] if granted else []
+
+
+def _granted_now(
+    view: View, server: Server, case: Case, policy: Policy, *, ahead: int = 0
+) -> e.BlockingGranted | e.BlockingWaits | None:
+    """What the case gets that has all that *policy* asks for since before now; None: nothing, or nothing new."""
+    law = view.law
+    grant = grant_at(server, msgspec.structs.replace(case, waits=None), policy)
+    if grant is None or grant > law.now:
+        return None
+    # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
+    granted = grant_blocking(server, case, policy, law.now + timedelta(seconds=1))
+    since = case.waits.since if case.waits else law.now
+    found = in_turn(granted, since, queue=view.queue, law=law, policy=policy, ahead=ahead)
+    return None if case.waits and isinstance(found, e.BlockingWaits) else found
+
+
+def _unprotected(view: View, known: Server | None, who: Identity, facts: Facts, day: date) -> Iterator[e.Event]:
+    """A server that is seen in a connector which is not protected: what waited for a signature comes now, not backwards."""
+    if known is None or known.connector == who.connector or facts.seen_at < known.last_seen:
+        return
+    for case in known.cases if view.policy.protected else ():
+        if refuses(view.policy, known, case, who.connector, day) and case.enforced:
+            granted = _granted_now(view, msgspec.structs.replace(known, connector=who.connector), case, view.policy)
+            yield from [granted] if granted else []

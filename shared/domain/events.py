@@ -196,12 +196,33 @@ class StageEntered(_Event, frozen=True, kw_only=True, tag="stage-entered.v1"):
 
 
 class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v1"):
-    """The blocking rows may come: what the policy asks for first is there. rows: in law time, with their notices."""
+    """
+    Blocking rows may come: what the policy asks for first is there. rows: in law time, with their notices.
+
+    rest: rows that go on waiting, for each needs a signature of its own. newly: the first of the case; counts for the cap.
+    """
 
     server: str
     product: str
     rows: tuple[Row, ...]
     notices: tuple[PlannedNotice, ...]
+    rest: tuple[Row, ...] = ()
+    newly: bool = False
+
+
+class BlockingWaits(_Event, frozen=True, kw_only=True, tag="blocking-waits.v1"):
+    """
+    All that blocking needs is there, but for room: the cap of the UTC day is reached. The case has a place in the queue, from 1.
+
+    since: law time at which it fell due first; until: law time at which it is asked again, the beginning of *day* (UTC).
+    """
+
+    server: str
+    product: str
+    since: UtcDatetime
+    until: UtcDatetime
+    day: date
+    place: int
 
 
 class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
@@ -328,6 +349,7 @@ Event = (
     | CaseWentOn
     | StageEntered
     | BlockingGranted
+    | BlockingWaits
     | NoticeDue
     | NoticeSettled
     | NoticeAcknowledged

@@ -12,7 +12,7 @@ import msgspec
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
 from shared.domain.evolve_case import Change, acknowledged, held, struck, unheld, went_on
-from shared.domain.state import Below, Case, Law, PendingNotice, Server
+from shared.domain.state import Below, Case, Law, PendingNotice, Server, Waiting
 
 
 def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
@@ -50,6 +50,10 @@ def _globals_changed(law: Law, before: Law, record: e.LogRecord) -> Law:
         case e.ServerSighted() if "new name" in event.news:
             day = e.day_of(record.at)
             change = {"new_names_on": day, "new_names": before.new_names + 1 if before.new_names_on == day else 1}
+        case e.BlockingGranted(newly=True):
+            day = e.day_of(record.at)
+            count = before.newly_blocked + 1 if before.newly_blocked_on == day else 1
+            change = {"newly_blocked_on": day, "newly_blocked": count}
         case _:
             return law
     return msgspec.structs.replace(law, **change)
@@ -78,6 +82,7 @@ def server_of(event: e.Event) -> str | None:
             | e.CaseWentOn()
             | e.StageEntered()
             | e.BlockingGranted()
+            | e.BlockingWaits()
             | e.NoticeDue()
             | e.NoticeSettled()
             | e.NoticeAcknowledged()
@@ -213,8 +218,8 @@ def _change_of(event: e.Event, record: e.LogRecord) -> tuple[Change, bool]:
             change, told = went_on(event), event.plan is not None
         case e.StageEntered():
             change, told = _entered, False
-        case e.BlockingGranted():
-            change = _granted(event)
+        case e.BlockingGranted() | e.BlockingWaits():
+            change, told = _granted(event), isinstance(event, e.BlockingGranted)
         case e.NoticeDue() | e.NoticeSettled() | e.NoticeAcknowledged():
             change, told = _notice(event, record), False
         case e.CaseReleased():
@@ -236,6 +241,8 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         planned=event.plan.notices,
         pending=(),
         delivered_law=None,
+        waits=None,
+        signed=(),
         holds=tuple(hold for hold in case.holds if hold.reason == "dispute"),  # who decides it has not done so
         kept=None,
         exempt_peer=event.peer if isinstance(event, e.ClockStopped) else "",
@@ -246,9 +253,12 @@ def _entered(case: Case) -> Case:
     return msgspec.structs.replace(case, entered=case.entered + 1)
 
 
-def _granted(event: e.BlockingGranted) -> Change:
+def _granted(event: e.BlockingGranted | e.BlockingWaits) -> Change:
+    if isinstance(event, e.BlockingWaits):
+        waits = Waiting(since=event.since, until=event.until, place=event.place)
+        return lambda case: msgspec.structs.replace(case, waits=waits)
     return lambda case: msgspec.structs.replace(
-        case, rows=(*case.rows, *event.rows), blocking=(), planned=event.notices
+        case, rows=(*case.rows, *event.rows), blocking=event.rest, planned=event.notices, waits=None
     )
 
 
@@ -281,7 +291,7 @@ def _notice_settled(event: e.NoticeSettled) -> Change:
 
 def _released(event: e.CaseReleased, record: e.LogRecord) -> Change:
     return lambda case: msgspec.structs.replace(
-        unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=()
+        unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=(), waits=None
     )
 
 

@@ -21,7 +21,9 @@ def held(event: e.CaseHeld) -> Change:
         if case.kept is not None:
             return case
         kept = Kept(since=since, rows=case.rows, entered=case.entered, blocking=case.blocking, planned=case.planned)
-        return msgspec.structs.replace(case, kept=kept, rows=(event.row,), entered=1, blocking=(), planned=())
+        return msgspec.structs.replace(
+            case, kept=kept, rows=(event.row,), entered=1, blocking=(), planned=(), waits=None
+        )
 
     return change
 

@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 
 import msgspec
 
-from shared.domain import acts, schedule
+from shared.domain import acts, caps, schedule
 from shared.domain import decide as d
 from shared.domain import events as e
 from shared.domain.evolve import evolve_law, evolve_server, server_of
@@ -64,6 +64,11 @@ class Fold:
         """Whether nothing has been folded yet."""
         return self._law is None
 
+    @property
+    def queue(self) -> caps.Queue:
+        """Who waits for the cap of blocking, and how many cases are open."""
+        return self.servers.queue
+
     def digest(self) -> str:
         """The digest of all servers' state, hex."""
         return self.servers.digest()
@@ -106,6 +111,8 @@ class Fold:
     def tick(self, *, at: datetime, blind: bool) -> list[Written]:
         """Write what is due up to H; nothing where nothing is. *blind*: H lags by more than blind_after, in real time."""
         at = max(at, self.law.at)
+        if at > self.law.at:  # what is due now asks for the cap of this day
+            self.advance(self.law.h, at=at)
         written = [self._write(event, at=at) for event in d.decide_blind(self.law, blind=blind)]
         while (first := self.first_due()) is not None:
             due, events = first
@@ -113,7 +120,11 @@ class Fold:
         return written + self._checkpoint(at)
 
     def first_due(self) -> tuple[datetime, list[e.Event]] | None:
-        """What falls due first, up to H, with its instant (UTC); None where nothing is, or a hold runs. Writes nothing."""
+        """
+        What falls due first, up to H, with its instant (UTC); None where nothing is, or a hold runs. Writes nothing.
+
+        Who may be blocked newly is asked of the UTC day of `law.at`.
+        """
         law, ends = self.law, self.reprieves.due
         if law.hold_since is not None:
             return None
@@ -123,7 +134,8 @@ class Fold:
         if server is None:
             return None
         instant, name = server
-        return law.utc_of(instant), schedule.fall_due(self.servers[name], law, self.policy, instant)
+        events = schedule.fall_due(self.servers[name], law, self.policy, instant)
+        return law.utc_of(instant), [self._in_turn(event, instant) for event in events]
 
     def _first_server(self) -> tuple[datetime, str] | None:
         """The server of which something is due first, up to now, and the law time of that."""
@@ -133,6 +145,14 @@ class Fold:
                 return instant, name
             heappop(self._due)  # the server moved on since this entry was made, and has a newer one
         return None
+
+    def _in_turn(self, event: e.Event, instant: datetime) -> e.Event:
+        """A grant of blocking waits where the cap of the day has no room for it."""
+        if not isinstance(event, e.BlockingGranted):
+            return event
+        case = self.servers[event.server].case_of(event.product)
+        since = case.waits.since if case and case.waits else instant
+        return caps.in_turn(event, since, queue=self.servers.queue, law=self.law, policy=self.policy)
 
     def take(self, message: Input, cause: Origin, *, at: datetime) -> list[Written]:
         """Decide one input; empty where it is no news. Call `tick` first."""

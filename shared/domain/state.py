@@ -18,6 +18,21 @@ class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     due_at: UtcDatetime
 
 
+class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """In the queue of the cap. since: law time at which it fell due first; until: when it is asked again. place: as it was told."""
+
+    since: UtcDatetime
+    until: UtcDatetime
+    place: int
+
+
+class Signed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+
+    stage: int
+    at_law: UtcDatetime
+
+
 class CaseHold(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A reason for which a case is held, since when, and until when at most (law time; None: until somebody says so)."""
 
@@ -42,6 +57,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
+    waits: set while the cap of the day lets it not be blocked. signed: the stages that operators signed.
     holds: why it is held. kept: its way of before while it is held; an observed case may have holds, and keeps nothing.
     disputed: whether it ever was. exempt_peer: the exempt peer for which its clock stands, "" for none.
     """
@@ -61,10 +77,16 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     delivered_law: UtcDatetime | None = None
     released_at: UtcDatetime | None = None
     ends_law: UtcDatetime | None = None
+    waits: Waiting | None = None
+    signed: tuple[Signed, ...] = ()
     holds: tuple[CaseHold, ...] = ()
     kept: Kept | None = None
     disputed: bool = False
     exempt_peer: str = ""
+
+    def signed_at(self, stage: int) -> datetime | None:
+        """The law time at which *stage* was signed; None where it was not."""
+        return next((one.at_law for one in self.signed if one.stage == stage), None)
 
     def held_for(self, reason: CaseHoldReason) -> CaseHold | None:
         """Its hold for *reason*, if there is one."""
@@ -132,6 +154,7 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     stood_at: the law time at which it last stood still (None: it never did since rules 3).
     new_names_on, new_names: names first seen outside connectors on that UTC day. since_checkpoint: records since the last.
+    newly_blocked_on, newly_blocked: cases that got their first blocking row on that UTC day.
     """
 
     seq: int
@@ -148,6 +171,8 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     new_names: int = 0
     since_checkpoint: int = 0
     stood_at: UtcDatetime | None = None
+    newly_blocked_on: date | None = None
+    newly_blocked: int = 0
 
     @property
     def held_so_far(self) -> timedelta:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.caps import Queue
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
 from shared.domain.reprieves import Reprieves
@@ -21,6 +22,11 @@ class View(Protocol):
     @property
     def servers(self) -> Mapping[str, Server]:
         """All servers by their id."""
+        ...
+
+    @property
+    def queue(self) -> Queue:
+        """Who waits for the cap of blocking, and how many cases are open."""
         ...
 
     policy: Policy

@@ -18,7 +18,7 @@ from shared.domain.records import (
     SetMode,
     SignBlocking,
 )
-from tests.support.scenario import NAME, SERVER, World
+from tests.support.scenario import NAME, PEER, SERVER, World
 
 DAY = timedelta(days=1)
 BRANCH = f"{NAME}@branch"
@@ -79,4 +79,41 @@ def acts_story(tell: Callable[[World], None] = lambda _: None) -> World:
     return world
 
 
-__all__ = ["BRANCH", "DAY", "IN_BRANCH", "SERVER", "acts_story", "aged", "outcome", "reason"]
+HELPFUL = ("pause", "resume", "dispute", "rejected", "exempt-server", "exempt-peer", "exempt-connector")
+"""Acts that are meant to help, and what ends some of them early."""
+
+ANY = (*HELPFUL, "upheld", "runs-on", "acknowledge", "correct", "lift-struck", "lift", "mode")
+
+
+def ask_any(world: World, what: str, number: int) -> list[e.Event]:
+    """The act *what* about the server, case, account or span that *number* picks among those there are."""
+    names = sorted(world.fold.servers) or [SERVER]
+    name = names[number % len(names)]
+    server = world.fold.servers.get(name)
+    cases = server.cases if server else ()
+    of_case = {"server": name, "case": cases[number % len(cases)].opened_seq if cases else 1}
+    account = ("it", name)[number % 2]
+    exempt = {"owner": "ops", "until": world.now + (1 + number % 40) * DAY}
+    in_force = [{"kind": one.kind, "target": one.target} for one in world.fold.reprieves.in_force()]
+    lifted = (in_force or [{"kind": "server", "target": name}])[0]
+    asked: dict[str, tuple[Any, dict[str, Any]]] = {
+        "pause": (PauseAccount, {"account": account, "days": 1 + number % 40}),
+        "resume": (ResumeAccount, {"account": account}),
+        "exempt-server": (SetExemption, {"kind": "server", "target": name, **exempt}),
+        "exempt-peer": (SetExemption, {"kind": "peer", "target": (PEER, IN_BRANCH["peer"])[number % 2], **exempt}),
+        "exempt-connector": (
+            SetExemption,
+            {"kind": "connector", "target": ("internet", "branch")[number % 2], **exempt},
+        ),
+        "lift": (SetExemption, {"owner": "ops", "until": None, **lifted}),
+        "mode": (
+            SetMode,
+            {"connector": ("internet", "branch")[number % 2], "mode": ("observe", "enforce")[number // 2 % 2]},
+        ),
+        "lift-struck": (LiftStruck, {"server": name}),
+        "dispute": (DisputeCase, of_case),
+        "acknowledge": (AcknowledgeNotice, of_case),
+        "correct": (CorrectCase, of_case),
+    }
+    act, fields = asked.get(what, (ResolveCase, {"outcome": what, **of_case}))
+    return world.ask(act, **fields)

@@ -13,7 +13,7 @@ from services.edge.core import Exemptions, decide, see
 from services.enforcer.books import Books, request_record, state_of
 from shared.domain.catalogue import load_catalogue
 from shared.domain.fold import CHECKPOINT_EVERY
-from shared.domain.policy import Protected
+from shared.domain.policy import Caps, Protected
 from shared.domain.records import (
     Act,
     AdoptPolicy,
@@ -154,14 +154,17 @@ def _story(world: World) -> Iterator[datetime]:
     """A case from its opening in observe to its end, and what else there is; told after each chapter."""
     cured = reading(build=FLOOR_2016)
     world.open_case()
+    world.open_case(name="wait.example")
     clinics = Protected(title="Clinics", domains=("clinic.example",), connectors=("branch",))
-    world.adopt(policy_for("enforce", version=2, protected=(clinics,)), "adopt-0002")
+    caps = Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)
+    world.adopt(policy_for("enforce", version=2, protected=(clinics,), caps=caps), "adopt-0002")
     yield world.now
     for _ in range(14):
         world.pass_time(timedelta(days=7), step=timedelta(days=1))
         yield world.now  # with notices that are due
         world.settle()
         world.see()
+        world.see(name="wait.example")
         yield world.now
     world.freeze("freeze-01", frozen=True)
     world.pass_time(timedelta(hours=30))

@@ -10,6 +10,7 @@ import pytest
 from shared.domain import events as e
 from shared.domain.evidence import Facts
 from shared.domain.fold import CHECKPOINT_EVERY, RULES
+from shared.domain.policy import Caps
 from shared.domain.records import Origin
 from shared.domain.state import Law
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
@@ -126,6 +127,14 @@ def test_the_story_holds_every_kind_of_event() -> None:
     mild.see()
     mild.see(reading(build=FLOOR_2016))
     kinds |= {type(event) for event in mild.events()}
+    queued = World(policy_for(caps=Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)))
+    for _ in range(64):
+        for name in ("ex15.alt.example", "ex16.alt.example"):
+            queued.open_case(name=name, helo=name)
+        queued.settle()
+        queued.pass_time(DAY - 6 * HOUR)
+    kinds |= {type(event) for event in queued.events()}
+    assert audited([stored for _, stored in queued.log]).ok
     acts = acts_story()
     kinds |= {type(event) for event in acts.events()}
     assert kinds == set(e.Event.__args__)
