@@ -8,6 +8,7 @@ import msgspec
 from shared.domain import events as e
 from shared.domain.evidence import UtcDatetime
 from shared.domain.evolve import server_of
+from shared.domain.explanation import HOLD_MEANS
 
 ACTS_PER_SERVER = 50
 SIGHTINGS_PER_SERVER = 10
@@ -24,7 +25,7 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
     One record of the log, in short.
 
     at: when written; due: the instant that brought it. scope: one server, or all. product: of the case it is about, "" for
-    none. stage: which one it brought in, 0 for none. delivered: whether it says that a notice was delivered.
+    none. stage: which one it brought in, 0 for none. delivered: whether it says that a notice was, or counts as it.
     """
 
     seq: int
@@ -102,7 +103,8 @@ def _summary(record: e.LogRecord) -> TimelineEvent:
         what=in_words(event),
         product=getattr(event, "product", ""),
         stage=_stage_of(event),
-        delivered=isinstance(event, e.NoticeSettled) and event.outcome == "delivered",
+        delivered=isinstance(event, e.NoticeAcknowledged)
+        or (isinstance(event, e.NoticeSettled) and event.outcome == "delivered"),
     )
 
 
@@ -132,15 +134,22 @@ def _server_in_words(event: e.Event) -> str:
         case e.CaseReleased():
             return f"released: {event.cure.product} {event.cure.shown or ''} seen from {event.by}"
         case e.CaseEnded():
-            return "case expired: not seen any more" if event.expired else "released case ended"
+            return _end_in_words(event)
         case e.PolicyAdopted() | e.HoldBegan() | e.HoldEnded():
             return _law_in_words(event)
         case _:
             return _step_in_words(event)
 
 
+def _end_in_words(event: e.CaseEnded) -> str:
+    if event.why:
+        how = "its dispute is upheld" if event.why == "upheld" else "an operator corrected it"
+        return f"case ended: {how}"
+    return "case expired: not seen any more" if event.expired else "released case ended"
+
+
 def _step_in_words(event: e.Event) -> str:
-    """The steps of a case, one format each; the tag for those that have no words (none of them is kept)."""
+    """The steps of a case, one format each."""
     match event:
         case e.CaseOpened():
             text = f"case opened about {event.product}{'' if event.enforced else ', observed only'}"
@@ -154,10 +163,25 @@ def _step_in_words(event: e.Event) -> str:
             text = f"blocking granted, {'only' if event.rest else 'from'} stage {event.rows[0].stage}{'' if event.rest else ' on'}"
         case e.BlockingWaits():
             text = f"blocking waits for the cap of the day: place {event.place}, not before {event.day.isoformat()}"
+        case _:
+            text = _stop_in_words(event)
+    return text
+
+
+def _stop_in_words(event: e.Event) -> str:
+    """Notices, and what holds a case; the tag for what has no words (none of that is kept)."""
+    match event:
         case e.NoticeDue():
             text = f"notice {event.notice} due: {event.kind.replace('-', ' ')}"
         case e.NoticeSettled():
             text = f"notice {event.notice} {event.outcome}"
+        case e.NoticeAcknowledged():
+            text = "its admin has the notice: it counts as delivered"
+        case e.CaseHeld():
+            text = f"held, its mail passes: {HOLD_MEANS[event.reason]}"
+        case e.CaseWentOn():
+            goes = "the case goes on where it stood" if event.plan else "the case goes on later"
+            text = f"no longer held ({event.reason}): {goes}"
         case _:
             text = str(event.__struct_config__.tag)
     return text

@@ -50,7 +50,7 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
     """
     A case in a list. case: its number, the log record that opened it. since: when its stage began.
 
-    next_at, next_step: what it does by itself, None and "" where nothing.
+    next_at, next_step: what it does by itself, None and "" where nothing. held: why its clock stands, with commas; "" where it runs.
     """
 
     case: int
@@ -64,6 +64,7 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str
     opened_at: UtcDatetime
     shown: str
+    held: str = ""
 
 
 def case_rows(server: Server, law: Law, policy: Policy) -> Iterator[CaseRow]:
@@ -87,6 +88,7 @@ def case_rows(server: Server, law: Law, policy: Policy) -> Iterator[CaseRow]:
             next_at=law.utc_of(instant) if instant is not None else None,
             next_step=step_in_words(step) if step is not None else "",
             opened_at=case.opened_at,
+            held=", ".join(hold.reason for hold in case.holds) if case.kept is not None else "",
             shown=str(server.reading.shown or ""),
         )
 

@@ -19,6 +19,7 @@ from shared.domain.catalogue import Assessment, BuildCatalogue, KnownUpdate
 from shared.domain.evidence import Reading
 from shared.domain.explain_plain import plain
 from shared.domain.explanation import (
+    HOLD_MEANS,
     REASON_MEANS,
     TIE_MEANS,
     CaseShown,
@@ -27,6 +28,7 @@ from shared.domain.explanation import (
     Evidence,
     Explanation,
     FloorShown,
+    HoldShown,
     Lacks,
     LawShown,
     NextStep,
@@ -202,10 +204,11 @@ def step_in_words(event: e.Event) -> str:
             return f"blocking is granted and begins with stage {event.rows[0].stage}"
         case e.NoticeDue():
             return f"a notice falls due: {event.kind.replace('-', ' ')}"
-        case e.CaseEnded(expired=True):
-            return "the case expires, unless a reading below the floor is seen before"
+        case e.CaseWentOn():
+            return f"the case is no longer held ({event.reason}), unless somebody decides before"
         case e.CaseEnded():
-            return "the released case ends"
+            expires = "the case expires, unless a reading below the floor is seen before"
+            return expires if event.expired else "the released case ends"
         case _:  # cannot happen: `fall_due` gives none of the others
             return str(event.__struct_config__.tag)
 
@@ -247,7 +250,14 @@ class _CaseView:
             patch_exists=patchable,
             opened_seq=case.opened_seq,
             evidence_seqs=case.evidence,
+            holds=tuple(self._holds()),
         )
+
+    def _holds(self) -> Iterator[HoldShown]:
+        for hold in self.case.holds if self.case.kept is not None else ():
+            until = None if hold.until is None else self.law.utc_of(hold.until)
+            since = self.law.utc_of(hold.since)
+            yield HoldShown(reason=hold.reason, means=HOLD_MEANS[hold.reason], since=since, until=until)
 
     def _rows(self) -> Iterator[RowShown]:
         for row in self.case.rows:

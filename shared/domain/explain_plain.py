@@ -98,6 +98,9 @@ def _case(case: CaseShown) -> Iterator[str]:
     if case.released_at is not None:
         yield f"Released {_when(case.released_at)}."
         return
+    for hold in case.holds:
+        until = f", until {_when(hold.until)} at the latest" if hold.until is not None else ""
+        yield f"Its clock stands and its mail passes since {_when(hold.since)}, because {hold.means}{until}."
     if case.row is not None:
         yield f"Stage {case.stage} of {case.stages}: {_minutes(case.row)}."
     if case.window is not None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.domain.events import NoticeKind
+from shared.domain.events import CaseHoldReason, NoticeKind
 from shared.domain.evidence import UtcDatetime
 from shared.domain.policy import Tie
 
@@ -140,12 +140,21 @@ class NoticesShown(msgspec.Struct, frozen=True, kw_only=True):
     open: tuple[NoticeShown, ...]
 
 
+class HoldShown(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a case is held: its clock stands and its mail passes. means: in words. until: at the latest; None: until somebody says so."""
+
+    reason: CaseHoldReason
+    means: str
+    since: UtcDatetime
+    until: UtcDatetime | None
+
+
 class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     """
     One case. accuses: of what, in words. row: in force at law time, None when released. window: None where it takes no mail.
 
     blocking_waits_for: in words, "" when nothing waits. next_row: the row that follows. remedy: what ends it, in words.
-    patch_exists: False where only another server helps. opened_seq, evidence_seqs: records of the log.
+    patch_exists: False where only another server helps. opened_seq, evidence_seqs: records of the log; holds: none where the case runs.
     """
 
     product: str
@@ -169,6 +178,7 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     patch_exists: bool
     opened_seq: int
     evidence_seqs: tuple[int, ...]
+    holds: tuple[HoldShown, ...] = ()
 
 
 class NextStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +226,12 @@ TIE_MEANS: dict[Tie, str] = {
     "helo": "the name in its lines is the one it gave in HELO from that address",
     "domain": "the name in its lines lies in the domain of the name it gave in HELO, or that DNS confirmed",
     "untied": "nothing ties the name in its lines to the address it came from",
+}
+
+HOLD_MEANS: dict[CaseHoldReason, str] = {
+    "pause": "its account is paused",
+    "dispute": "its admin disputes it",
+    "mixed": "machines with old and with new software seem to send under its server's name",
 }
 
 REASON_MEANS = {
