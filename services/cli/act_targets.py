@@ -161,6 +161,12 @@ async def servers_of(settings: CommonSettings, whats: Sequence[str]) -> list[str
     return [one_of(what, servers).server for what in whats]
 
 
+async def server_of_case(settings: CommonSettings, number: str) -> str | None:
+    """The id of the server that has case *number* now; None where the case is over, or there was none."""
+    servers = await _servers(settings, [number])
+    return servers[0].server if servers else None
+
+
 # --- servers -------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from services.cli import common
-from services.cli.act_targets import is_number
+from services.cli.act_targets import is_number, server_of_case
 from services.cli.audit_tables import is_server, position_of
 from services.cli.bus import each, reading, table
 from services.cli.explain_case import CaseHistory, history_of, history_text
@@ -53,30 +53,40 @@ def explain(
             help="A case's number, a server's id (ex07.alt.example@192.0.2.7), an address, or the queue id of a refused mail.",
         ),
     ],
+    history: Annotated[
+        bool, typer.Option("--history", help="Of a case: each record of the log about it, read from its opening on.")
+    ] = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Tell why a server is where it is: what was seen, which case, which row, what comes next; or why a mail was refused."""
-    settings = common.settings()
-    history = asyncio.run(_history(settings, int(what))) if is_number(what) else None
-    if history is not None:
-        if as_json:
-            common.echo_json(history)
-            return
-        lines = tuple(history_text(history))
-    elif is_queue_id(what):
-        refused = asyncio.run(_refused(settings, what))
-        if as_json:
-            common.echo_json(refused)
-            return
-        lines = (*verdict_text(refused.verdicts), *(plain(refused.explanation) if refused.explanation else ()))
+    found = asyncio.run(_found(common.settings(), what, history=history))
+    if as_json:
+        common.echo_json(found)
     else:
-        found = asyncio.run(_explained(settings, what))
-        if as_json:
-            common.echo_json(found)
-            return
-        lines = tuple(plain(found))
-    for line in lines:
-        typer.echo(line)
+        typer.echo("\n".join(_lines(found)))
+
+
+async def _found(settings: CommonSettings, what: str, *, history: bool) -> Explanation | CaseHistory | Refused:
+    """By the look of it: digits may be a case's number, or a queue id."""
+    if is_number(what):
+        server = None if history else await server_of_case(settings, what)
+        if server is not None:
+            return await _explained(settings, server)
+        case = await _history(settings, int(what))
+        if case is not None:
+            return case
+    return await (_refused(settings, what) if is_queue_id(what) else _explained(settings, what))
+
+
+def _lines(found: Explanation | CaseHistory | Refused) -> Iterator[str]:
+    match found:
+        case CaseHistory():
+            yield from history_text(found)
+        case Refused():
+            yield from verdict_text(found.verdicts)
+            yield from plain(found.explanation) if found.explanation else ()
+        case _:
+            yield from plain(found)
 
 
 async def _history(settings: CommonSettings, number: int) -> CaseHistory | None:

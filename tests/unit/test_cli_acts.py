@@ -460,11 +460,13 @@ def test_without_an_enforcer_the_request_stands_and_is_found_later(shell: Shell)
 
 
 def test_a_case_is_explained_by_its_number(shell: Shell) -> None:
-    """From its opening on, acts and what they brought, and its server as it is now; other cases stay out of it."""
+    """As its server is; with its history from its opening on, acts and what they brought, and no other case's."""
     number, other = shell.number(BRANCH, E2007), shell.number(BRANCH)
     shell.patchgate("dispute", number, *WHO)
     shell.patchgate("dispute", other, *WHO)
     told = shell.patchgate("explain", number)
+    assert told == shell.patchgate("explain", BRANCH)
+    told = shell.patchgate("explain", number, "--history")
     assert told.code == 0, told
     history = told.out[: told.out.index("Its server now:")]
     assert f"Case {number} about {E2007}, of {BRANCH}: it is open." in history
