@@ -5,17 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, date
 from typing import Annotated
 
-import msgspec
 import typer
 
 from services.cli import common
 from services.cli.act_asking import counted
 from services.cli.act_targets import accounts_of
-from services.cli.bus import each, reading
 from services.cli.live_state import live
-from shared.domain.accounts import Account, PauseShown, Statement, statement
-from shared.domain.errors import RecordSchemaError
-from shared.messaging import topics as t
+from shared.domain.accounts import PauseShown, Statement, statement
 from shared.runtime.clock import open_clock
 from shared.runtime.settings import CommonSettings
 
@@ -46,29 +42,8 @@ def account(
 
 async def _statement(settings: CommonSettings, what: str, today: date) -> Statement:
     [name] = await accounts_of(settings, [what])
-    policy = (await live(settings)).policy
-    return statement(await _account(settings, name), name, policy.pauses.days_per_year, today)
-
-
-async def _account(settings: CommonSettings, name: str) -> Account | None:
-    """
-    Its newest state; None: it never paused, or not since long.
-
-    Raises:
-        RecordSchemaError: it cannot be read.
-        TransientError: the broker is not there.
-    """
-    key, found = t.KEY_ACCOUNT_PREFIX + name.encode(), None
-    async with reading(settings) as consumer:
-        async for record in each(settings, consumer, t.ENFORCER_STATE):
-            if record.key == key:
-                found = record.value
-    try:
-        return msgspec.json.decode(found, type=Account) if found else None
-    except msgspec.MsgspecError as error:
-        raise RecordSchemaError(
-            f"the account {name} in enforcer-state cannot be read; the next start of the enforcer writes it anew"
-        ) from error
+    now = await live(settings)
+    return statement(now.reprieves.accounts.get(name), name, now.policy.pauses.days_per_year, today)
 
 
 def statement_text(found: Statement) -> Iterator[str]:

@@ -133,7 +133,7 @@ def cases_text(rows: list[CaseRow]) -> Iterator[str]:
             str(row.case),
             row.server,
             row.product,
-            f"{row.state}, held: {row.held}" if row.held else row.state,
+            row.state,
             str(row.stage),
             _day(row.since),
             f"{_day(row.next_at)} {row.next_step}".strip(),

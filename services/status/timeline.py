@@ -8,7 +8,6 @@ import msgspec
 from shared.domain import events as e
 from shared.domain.evidence import UtcDatetime
 from shared.domain.evolve import server_of
-from shared.domain.explanation import HOLD_MEANS
 
 ACTS_PER_SERVER = 50
 SIGHTINGS_PER_SERVER = 10
@@ -25,7 +24,7 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
     One record of the log, in short.
 
     at: when written; due: the instant that brought it. scope: one server, or all. product: of the case it is about, "" for
-    none. stage: which one it brought in, 0 for none. delivered: whether it says that a notice was, or counts as it.
+    none. stage: which one it brought in, 0 for none. delivered: whether it says that a notice was delivered.
     """
 
     seq: int
@@ -128,28 +127,47 @@ def _server_in_words(event: e.Event) -> str:
         case e.ServerSighted():
             build = event.reading.shown or "no build"
             below = ", below the floor" if event.below else ""
-            return f"seen: {event.reading.product} {build}{below} ({', '.join(event.news)})"
+            text = f"seen: {event.reading.product} {build}{below} ({', '.join(event.news)})"
         case e.AccusationDropped():
-            return f"readings of {event.product} count no more: it proved itself patched"
+            text = f"readings of {event.product} count no more: it proved itself patched"
         case e.CaseReleased():
-            return f"released: {event.cure.product} {event.cure.shown or ''} seen from {event.by}"
+            text = f"released: {event.cure.product} {event.cure.shown or ''} seen from {event.by}"
         case e.CaseEnded():
-            return _end_in_words(event)
+            text = _ENDED[event.why] if event.why else _ENDED["expired" if event.expired else "released"]
         case e.PolicyAdopted() | e.HoldBegan() | e.HoldEnded():
-            return _law_in_words(event)
+            text = _law_in_words(event)
+        case e.CaseHeld() | e.CaseWentOn() | e.NoticeAcknowledged() | e.ReadingsLifted():
+            text = _act_in_words(event)
         case _:
-            return _step_in_words(event)
+            text = _step_in_words(event)
+    return text
 
 
-def _end_in_words(event: e.CaseEnded) -> str:
-    if event.why:
-        how = "its dispute is upheld" if event.why == "upheld" else "an operator corrected it"
-        return f"case ended: {how}"
-    return "case expired: not seen any more" if event.expired else "released case ended"
+_ENDED = {
+    "expired": "case expired: not seen any more",
+    "released": "released case ended",
+    "upheld": "case ended: its dispute was upheld, and what it rests on counts no more",
+    "corrected": "case ended: an operator said that it should never have been, and what it rests on counts no more",
+}
+_HELD = {"pause": "its account is paused", "dispute": "its admin disputes it", "mixed": "two machines under one name"}
+
+
+def _act_in_words(event: e.CaseHeld | e.CaseWentOn | e.NoticeAcknowledged | e.ReadingsLifted) -> str:
+    match event:
+        case e.CaseHeld():
+            return f"held: {_HELD[event.reason]}; mail passes and the clock stands"
+        case e.CaseWentOn():
+            return (
+                f"{'goes on' if event.plan else 'still held or observed'}: no longer held because {_HELD[event.reason]}"
+            )
+        case e.NoticeAcknowledged():
+            return "notice acknowledged: it counts as delivered"
+        case e.ReadingsLifted():
+            return "what was struck of it counts again"
 
 
 def _step_in_words(event: e.Event) -> str:
-    """The steps of a case, one format each."""
+    """The steps of a case, one format each; the tag for those that have no words (none of them is kept)."""
     match event:
         case e.CaseOpened():
             text = f"case opened about {event.product}{'' if event.enforced else ', observed only'}"
@@ -161,27 +179,14 @@ def _step_in_words(event: e.Event) -> str:
             text = f"stage {event.stage}: {event.throttle_minutes_per_hour} min/h deferred, {event.block_minutes_per_hour} min/h refused"
         case e.BlockingGranted():
             text = f"blocking granted, {'only' if event.rest else 'from'} stage {event.rows[0].stage}{'' if event.rest else ' on'}"
+        case e.BlockingSigned():
+            text = f"an operator signed that stage {event.stage} may begin"
         case e.BlockingWaits():
             text = f"blocking waits for the cap of the day: place {event.place}, not before {event.day.isoformat()}"
-        case _:
-            text = _stop_in_words(event)
-    return text
-
-
-def _stop_in_words(event: e.Event) -> str:
-    """Notices, and what holds a case; the tag for what has no words (none of that is kept)."""
-    match event:
         case e.NoticeDue():
             text = f"notice {event.notice} due: {event.kind.replace('-', ' ')}"
         case e.NoticeSettled():
             text = f"notice {event.notice} {event.outcome}"
-        case e.NoticeAcknowledged():
-            text = "its admin has the notice: it counts as delivered"
-        case e.CaseHeld():
-            text = f"held, its mail passes: {HOLD_MEANS[event.reason]}"
-        case e.CaseWentOn():
-            goes = "the case goes on where it stood" if event.plan else "the case goes on later"
-            text = f"no longer held ({event.reason}): {goes}"
         case _:
             text = str(event.__struct_config__.tag)
     return text

@@ -33,6 +33,7 @@ from shared.domain.records import (
     SignBlocking,
     Struck,
 )
+from shared.domain.signatures import signature
 from shared.domain.state import Case, Server
 from shared.domain.view import View
 
@@ -255,6 +256,19 @@ def _resolve(view: View, act: ResolveCase, at: datetime) -> list[e.Event]:
     return [*_done(act, told), go_on(server, case, reason, view.law.now)]
 
 
+def _sign(view: View, act: SignBlocking, at: datetime) -> list[e.Event]:
+    del at
+    server, case = _case_named(view, act)
+    if server is None or case is None:
+        return _nothing(act, _NOT_OPEN)
+    if case.released_at is not None:
+        return _nothing(act, _RELEASED)
+    if not case.enforced:
+        return _nothing(act, "the case is only observed: it has no blocking ahead")
+    outcome, reason, follows = signature(server, case, act.stage, view.law, view.policy)
+    return [e.RequestDecided(request=act, outcome=outcome, reason=reason), *follows]
+
+
 def _correct(view: View, act: CorrectCase, at: datetime) -> list[e.Event]:
     del at
     server, case = _case_named(view, act)
@@ -353,18 +367,13 @@ def _refused(act: Act, reason: str) -> list[e.Event]:
     return [e.RequestDecided(request=act, outcome="refused", reason=reason)]
 
 
-def _no_rule(view: View, act: SignBlocking, at: datetime) -> list[e.Event]:
-    del view, at
-    return _refused(act, "no rule decides it yet")
-
-
 _DECIDES: dict[type, Callable[[View, Any, datetime], list[e.Event]]] = {
     PauseAccount: _pause,
     ResumeAccount: _resume,
     SetExemption: _exempt,
     DisputeCase: _dispute,
     ResolveCase: _resolve,
-    SignBlocking: _no_rule,
+    SignBlocking: _sign,
     AcknowledgeNotice: _acknowledge,
     CorrectCase: _correct,
     LiftStruck: _lift_struck,

@@ -34,9 +34,9 @@ def grant_at(server: Server, case: Case, policy: Policy) -> datetime | None:
 
 
 def told_at(case: Case, policy: Policy) -> datetime | None:
-    """The law time at which blocking has what it asks of notices; None: no notice of this case was delivered yet."""
+    """The law time from which blocking has what it asks of notices; None: no notice of this case was delivered yet."""
     if not policy.notices.needed_for_blocking:
-        return case.blocking[0].since
+        return case.rows[0].since
     if case.delivered_law is None:
         return None
     return case.delivered_law + timedelta(hours=policy.notices.hours_before_blocking)

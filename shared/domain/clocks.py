@@ -45,7 +45,7 @@ def clocks(
     """
     policy, reprieves, now = policy or view.policy, reprieves or view.reprieves, now or view.law.now
     ids, connector, peer = seen or Seen((server.server, *server.matches), server.connector, "")
-    paused = reprieves.is_paused(account_of(policy, server.server, connector))
+    paused = reprieves.paused_until(account_of(policy, server.server, connector))
     for case in server.cases:
         if case.released_at is not None:
             continue
@@ -60,23 +60,24 @@ def clocks(
             yield e.ClockStarted(server=server.server, product=case.product, plan=plan)
             yield from _held_again(server.server, case, plan, paused=paused)
         elif enforced and paused and case.held_for("pause") is None:
-            yield hold_now(server, case, view.law, "pause", until=None)
+            yield hold_now(server, case, view.law, "pause", ends=paused)
         elif not paused and case.held_for("pause") is not None:
             yield go_on(server, case, "pause", now)
 
 
 def held_from_day0(view: View, server_id: str, product: str, connector: str, plan: e.Plan) -> Iterator[e.Event]:
     """A case that opens while its account is paused is held at once; an observed one is not."""
-    if plan.notices and view.reprieves.is_paused(account_of(view.policy, server_id, connector)):
-        yield hold(server_id, product, "pause", plan.rows[0], plan.rows[0].since)
+    paused = view.reprieves.paused_until(account_of(view.policy, server_id, connector))
+    if plan.notices and paused:
+        yield hold(server_id, product, "pause", plan.rows[0], plan.rows[0].since, ends=paused)
 
 
-def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: bool) -> Iterator[e.Event]:
+def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: datetime | None) -> Iterator[e.Event]:
     first, dispute = plan.rows[0], case.held_for("dispute")
     if dispute is not None:
         yield hold(server_id, case.product, "dispute", first, first.since, until=dispute.until)
     if paused:
-        yield hold(server_id, case.product, "pause", first, first.since)
+        yield hold(server_id, case.product, "pause", first, first.since, ends=paused)
 
 
 def refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:

@@ -92,8 +92,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         hours=hours,
     )
     modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
-    grants = () if releases else _unprotected(view, known, who, facts, at.date())
-    return [sighted, *drops, *releases, *modes, *grants, *_openings(view, sighted, floor)]
+    return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
 
 
 def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
@@ -333,13 +332,3 @@ def _granted_now(
     since = case.waits.since if case.waits else law.now
     found = in_turn(granted, since, queue=view.queue, law=law, policy=policy, ahead=ahead)
     return None if case.waits and isinstance(found, e.BlockingWaits) else found
-
-
-def _unprotected(view: View, known: Server | None, who: Identity, facts: Facts, day: date) -> Iterator[e.Event]:
-    """A server that is seen in a connector which is not protected: what waited for a signature comes now, not backwards."""
-    if known is None or known.connector == who.connector or facts.seen_at < known.last_seen:
-        return
-    for case in known.cases if view.policy.protected else ():
-        if refuses(view.policy, known, case, who.connector, day) and case.enforced:
-            granted = _granted_now(view, msgspec.structs.replace(known, connector=who.connector), case, view.policy)
-            yield from [granted] if granted else []

@@ -11,14 +11,23 @@ from typing import Literal
 
 import msgspec
 
+from shared.domain import events_acts
 from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Policy, Tie
-from shared.domain.records import Act, AdoptPolicy, Exemption, Origin, ReportNotice, Row, SetFreeze, SetMode, Struck
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze, SetMode, Struck
+
+# What acts bring stands in a module of its own, and is known by this one's name like all other events.
+CaseHeld = events_acts.CaseHeld
+CaseHoldReason = events_acts.CaseHoldReason
+Exempted = events_acts.Exempted
+ExemptionEnded = events_acts.ExemptionEnded
+NoticeAcknowledged = events_acts.NoticeAcknowledged
+PauseBegan = events_acts.PauseBegan
+PauseEnded = events_acts.PauseEnded
+ReadingsLifted = events_acts.ReadingsLifted
 
 NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking", "release"]
 HoldReason = Literal["blind", "freeze"]
-CaseHoldReason = Literal["pause", "dispute", "mixed"]
-"""Why a case is held: its account is paused; its admin disputes it; two machines seem to speak under its server's name."""
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
@@ -117,34 +126,6 @@ class HoldEnded(_Event, frozen=True, kw_only=True, tag="hold-ended.v1"):
     at_law: UtcDatetime | None = None
 
 
-class PauseBegan(_Event, frozen=True, kw_only=True, tag="pause-began.v1"):
-    """An account is paused, from now to the end of the UTC day *last*; first: the day on which it began."""
-
-    account: str
-    first: date
-    last: date
-
-
-class PauseEnded(_Event, frozen=True, kw_only=True, tag="pause-ended.v1"):
-    """The pause of an account is over. used_to: the last UTC day that it used; those after it came back."""
-
-    account: str
-    used_to: date
-
-
-class Exempted(_Event, frozen=True, kw_only=True, tag="exempted.v1"):
-    """An exemption is in force; it takes the place of one of the same kind and target."""
-
-    exemption: Exemption
-
-
-class ExemptionEnded(_Event, frozen=True, kw_only=True, tag="exemption-ended.v1"):
-    """An exemption is over: its time was up, or somebody lifted it."""
-
-    kind: Literal["server", "peer", "connector"]
-    target: str
-
-
 # --- consequences ------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +191,15 @@ class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v
     newly: bool = False
 
 
+class BlockingSigned(_Event, frozen=True, kw_only=True, tag="blocking-signed.v1"):
+    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+
+    server: str
+    product: str
+    stage: int
+    at_law: UtcDatetime
+
+
 class BlockingWaits(_Event, frozen=True, kw_only=True, tag="blocking-waits.v1"):
     """
     All that blocking needs is there, but for room: the cap of the UTC day is reached. The case has a place in the queue, from 1.
@@ -249,20 +239,6 @@ class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
     again: UtcDatetime | None = None
 
 
-class CaseHeld(_Event, frozen=True, kw_only=True, tag="case-held.v1"):
-    """
-    The clock of a case stands, and its mail passes. Held already for another reason, it is for this one, too.
-
-    row: in force from now on, without minutes. until: law time at which the hold ends by itself; None: when somebody says so.
-    """
-
-    server: str
-    product: str
-    reason: CaseHoldReason
-    until: UtcDatetime | None
-    row: Row
-
-
 class CaseWentOn(_Event, frozen=True, kw_only=True, tag="case-went-on.v1"):
     """A reason to hold a case is gone. plan: its way of before, later by as long as it was held; None: it is held or observed yet."""
 
@@ -280,21 +256,6 @@ class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
     notice: str
     outcome: Literal["delivered", "failed", "lapsed", "no-contact"]
     at_law: UtcDatetime
-
-
-class NoticeAcknowledged(_Event, frozen=True, kw_only=True, tag="notice-acknowledged.v1"):
-    """The admin has the notice: as good as delivered, at this law time. notices: what was pending, and is settled now."""
-
-    server: str
-    product: str
-    notices: tuple[str, ...]
-    at_law: UtcDatetime
-
-
-class ReadingsLifted(_Event, frozen=True, kw_only=True, tag="readings-lifted.v1"):
-    """What was struck of a server counts again, from its next sighting on."""
-
-    server: str
 
 
 class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
@@ -350,6 +311,7 @@ Event = (
     | StageEntered
     | BlockingGranted
     | BlockingWaits
+    | BlockingSigned
     | NoticeDue
     | NoticeSettled
     | NoticeAcknowledged

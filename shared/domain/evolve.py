@@ -11,8 +11,8 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
-from shared.domain.evolve_case import Change, acknowledged, held, struck, unheld, went_on
-from shared.domain.state import Below, Case, Law, PendingNotice, Server, Waiting
+from shared.domain.evolve_case import Change, acknowledged, held, struck, to_be_granted, unheld, went_on
+from shared.domain.state import Below, Case, Law, PendingNotice, Server
 
 
 def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
@@ -83,6 +83,7 @@ def server_of(event: e.Event) -> str | None:
             | e.StageEntered()
             | e.BlockingGranted()
             | e.BlockingWaits()
+            | e.BlockingSigned()
             | e.NoticeDue()
             | e.NoticeSettled()
             | e.NoticeAcknowledged()
@@ -218,8 +219,10 @@ def _change_of(event: e.Event, record: e.LogRecord) -> tuple[Change, bool]:
             change, told = went_on(event), event.plan is not None
         case e.StageEntered():
             change, told = _entered, False
-        case e.BlockingGranted() | e.BlockingWaits():
-            change, told = _granted(event), isinstance(event, e.BlockingGranted)
+        case e.BlockingGranted():
+            change = _granted(event)
+        case e.BlockingWaits() | e.BlockingSigned():
+            change, told = to_be_granted(event), False
         case e.NoticeDue() | e.NoticeSettled() | e.NoticeAcknowledged():
             change, told = _notice(event, record), False
         case e.CaseReleased():
@@ -253,10 +256,7 @@ def _entered(case: Case) -> Case:
     return msgspec.structs.replace(case, entered=case.entered + 1)
 
 
-def _granted(event: e.BlockingGranted | e.BlockingWaits) -> Change:
-    if isinstance(event, e.BlockingWaits):
-        waits = Waiting(since=event.since, until=event.until, place=event.place)
-        return lambda case: msgspec.structs.replace(case, waits=waits)
+def _granted(event: e.BlockingGranted) -> Change:
     return lambda case: msgspec.structs.replace(
         case, rows=(*case.rows, *event.rows), blocking=event.rest, planned=event.notices, waits=None
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from shared.domain import events as e
-from shared.domain.state import Case, CaseHold, Kept, Server
+from shared.domain.state import Case, CaseHold, Kept, Server, Signed, Waiting
 
 Change = Callable[[Case], Case | None]
 
@@ -15,7 +15,7 @@ def held(event: e.CaseHeld) -> Change:
 
     def change(case: Case) -> Case:
         since = event.row.since
-        mine = CaseHold(reason=event.reason, since=since, until=event.until)
+        mine = CaseHold(reason=event.reason, since=since, until=event.until, ends=event.ends)
         holds = (*(hold for hold in case.holds if hold.reason != event.reason), mine)
         case = msgspec.structs.replace(case, holds=holds, disputed=case.disputed or event.reason == "dispute")
         if case.kept is not None:
@@ -57,6 +57,15 @@ def unheld(case: Case) -> Case:
     if case.kept is None:
         return msgspec.structs.replace(case, holds=()) if case.holds else case
     return msgspec.structs.replace(case, holds=(), kept=None, rows=case.kept.rows, entered=case.kept.entered)
+
+
+def to_be_granted(event: e.BlockingWaits | e.BlockingSigned) -> Change:
+    """Its blocking is signed, or waits for its turn."""
+    if isinstance(event, e.BlockingWaits):
+        waits = Waiting(since=event.since, until=event.until, place=event.place)
+        return lambda case: msgspec.structs.replace(case, waits=waits)
+    signed = Signed(stage=event.stage, at_law=event.at_law)
+    return lambda case: msgspec.structs.replace(case, signed=(*case.signed, signed))
 
 
 def struck(server: Server, event: e.CaseEnded) -> Server:

@@ -111,8 +111,6 @@ class Fold:
     def tick(self, *, at: datetime, blind: bool) -> list[Written]:
         """Write what is due up to H; nothing where nothing is. *blind*: H lags by more than blind_after, in real time."""
         at = max(at, self.law.at)
-        if at > self.law.at:  # what is due now asks for the cap of this day
-            self.advance(self.law.h, at=at)
         written = [self._write(event, at=at) for event in d.decide_blind(self.law, blind=blind)]
         while (first := self.first_due()) is not None:
             due, events = first

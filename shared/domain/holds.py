@@ -16,17 +16,33 @@ from shared.domain.state import Case, Kept, Law, Server
 
 
 def hold(
-    server: str, product: str, reason: e.CaseHoldReason, row: Row, at: datetime, *, until: datetime | None = None
+    server: str,
+    product: str,
+    reason: e.CaseHoldReason,
+    row: Row,
+    at: datetime,
+    *,
+    until: datetime | None = None,
+    ends: datetime | None = None,
 ) -> e.CaseHeld:
     """Hold a case from *at* (law time). row: the one in force, whose stage people are shown meanwhile."""
     mild = msgspec.structs.replace(row, since=at, throttle_minutes_per_hour=0, block_minutes_per_hour=0)
-    return e.CaseHeld(server=server, product=product, reason=reason, until=until, row=mild)
+    return e.CaseHeld(server=server, product=product, reason=reason, until=until, row=mild, ends=ends)
 
 
-def hold_now(server: Server, case: Case, law: Law, reason: e.CaseHoldReason, *, until: datetime | None) -> e.CaseHeld:
+def hold_now(
+    server: Server,
+    case: Case,
+    law: Law,
+    reason: e.CaseHoldReason,
+    *,
+    until: datetime | None = None,
+    ends: datetime | None = None,
+) -> e.CaseHeld:
     """Hold an enforced case from now on."""
     begun = [row for row in case.rows if row.since <= law.now]
-    return hold(server.server, case.product, reason, (begun or case.rows[:1])[-1], law.now, until=until)
+    row = (begun or case.rows[:1])[-1]
+    return hold(server.server, case.product, reason, row, law.now, until=until, ends=ends)
 
 
 def go_on(server: Server, case: Case, reason: e.CaseHoldReason, at: datetime) -> e.CaseWentOn:

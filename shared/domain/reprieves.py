@@ -34,10 +34,10 @@ class Reprieves:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def is_paused(self, account: str) -> bool:
-        """Whether a pause of *account* is in force."""
+    def paused_until(self, account: str) -> datetime | None:
+        """The midnight (UTC) at which the pause of *account* that is in force ends; None: none is."""
         found = self.accounts.get(account)
-        return found is not None and found.running
+        return midnight_after(found.pauses[-1].last) if found is not None and found.running else None
 
     def spare(self, servers: Iterable[str], connector: str, peer: str) -> Spared:
         """By what kind of exemption a message, or a server, is spared that has these ids, *connector* and *peer*; "" by none."""
@@ -81,7 +81,7 @@ class Reprieves:
             case e.PauseBegan():
                 self._begin(event)
             case e.PauseEnded():
-                if not self.is_paused(event.account):
+                if self.paused_until(event.account) is None:
                     raise InvariantError(f"a pause of {event.account} ended, and none is in force")
                 self._set(event.account, ended(self.accounts[event.account], event.used_to))
             case e.Exempted():

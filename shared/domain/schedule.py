@@ -63,6 +63,20 @@ def next_due(server: Server, policy: Policy) -> datetime | None:
     return first
 
 
+def next_step(server: Server, law: Law, policy: Policy) -> tuple[datetime, e.Event] | None:
+    """
+    What happens next by itself, and the law time of that, the end of its account's pause included; None: nothing ever will.
+
+    For those who look ahead: the pause of an account ends for all of its servers at once, by `acts.fall_due`.
+    """
+    instant = next_due(server, policy)
+    pauses = [(hold.ends - law.held_so_far, case) for case in server.cases for hold in case.holds if hold.ends]
+    for ends, case in pauses[:1]:
+        if instant is None or ends <= instant:
+            return ends, go_on(server, case, "pause", ends)
+    return None if instant is None else (instant, fall_due(server, law, policy, instant)[0])
+
+
 def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
     """The first thing that is due for *server* at *instant*, which `next_due` told: one case, one step."""
     case = next(case for case in server.cases if instant in _dues(server, case, policy))

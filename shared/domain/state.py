@@ -34,11 +34,16 @@ class Signed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class CaseHold(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """A reason for which a case is held, since when, and until when at most (law time; None: until somebody says so)."""
+    """
+    A reason for which a case is held, since when, and until when at most (law time; None: until somebody says so).
+
+    ends: of a pause, the midnight (UTC) at which its account's ends.
+    """
 
     reason: CaseHoldReason
     since: UtcDatetime
     until: UtcDatetime | None = None
+    ends: UtcDatetime | None = None
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

@@ -57,9 +57,9 @@ def test_a_case_is_held_if_and_only_if_it_must_be(world: World) -> None:
     fold = world.fold
     for server in fold.servers.values():
         for case in server.cases:
-            paused = fold.reprieves.is_paused(account_of(fold.policy, server.server, server.connector))
+            paused = fold.reprieves.paused_until(account_of(fold.policy, server.server, server.connector))
             runs = case.enforced and case.released_at is None
-            assert (case.held_for("pause") is not None) == (paused and runs)
+            assert (case.held_for("pause") is not None) == (paused is not None and runs)
             assert (case.kept is not None) == (runs and bool(case.holds))
             if case.kept is not None:
                 (row,) = case.rows

@@ -1,13 +1,15 @@
 """Acts asked for in a small world, and a story in which each of them is done."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain import events as e
+from shared.domain.fold import Fold
 from shared.domain.policy import Policy
 from shared.domain.records import (
     AcknowledgeNotice,
+    Act,
     CorrectCase,
     DisputeCase,
     LiftStruck,
@@ -87,16 +89,21 @@ ANY = (*HELPFUL, "upheld", "runs-on", "acknowledge", "correct", "lift-struck", "
 
 def ask_any(world: World, what: str, number: int) -> list[e.Event]:
     """The act *what* about the server, case, account or span that *number* picks among those there are."""
-    names = sorted(world.fold.servers) or [SERVER]
+    return world.ask(lambda **asked: any_act(world.fold, what, number, **asked))
+
+
+def any_act(fold: Fold, what: str, number: int, *, made_at: datetime, **asked: Any) -> Act:
+    """The same, not asked yet."""
+    names = sorted(fold.servers) or [SERVER]
     name = names[number % len(names)]
-    server = world.fold.servers.get(name)
+    server = fold.servers.get(name)
     cases = server.cases if server else ()
     of_case = {"server": name, "case": cases[number % len(cases)].opened_seq if cases else 1}
     account = ("it", name)[number % 2]
-    exempt = {"owner": "ops", "until": world.now + (1 + number % 40) * DAY}
-    in_force = [{"kind": one.kind, "target": one.target} for one in world.fold.reprieves.in_force()]
+    exempt = {"owner": "ops", "until": made_at + (1 + number % 40) * DAY}
+    in_force = [{"kind": one.kind, "target": one.target} for one in fold.reprieves.in_force()]
     lifted = (in_force or [{"kind": "server", "target": name}])[0]
-    asked: dict[str, tuple[Any, dict[str, Any]]] = {
+    known: dict[str, tuple[Any, dict[str, Any]]] = {
         "pause": (PauseAccount, {"account": account, "days": 1 + number % 40}),
         "resume": (ResumeAccount, {"account": account}),
         "exempt-server": (SetExemption, {"kind": "server", "target": name, **exempt}),
@@ -115,5 +122,6 @@ def ask_any(world: World, what: str, number: int) -> list[e.Event]:
         "acknowledge": (AcknowledgeNotice, of_case),
         "correct": (CorrectCase, of_case),
     }
-    act, fields = asked.get(what, (ResolveCase, {"outcome": what, **of_case}))
-    return world.ask(act, **fields)
+    act, fields = known.get(what, (ResolveCase, {"outcome": what, **of_case}))
+    made: Act = act(**{**fields, **asked}, made_at=made_at)
+    return made

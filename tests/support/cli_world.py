@@ -18,7 +18,7 @@ from shared.runtime.settings import CommonSettings
 from tests.support.scenario import World
 from tests.support.status_state import records_of
 
-_READERS = ("act_targets", "live_state", "explain", "explain_case", "request", "account")
+_READERS = ("act_targets", "live_state", "explain", "explain_case", "request")
 
 
 class CliWorld:
@@ -56,7 +56,7 @@ class CliWorld:
         """As `bus.each`, of what the enforcer would have written."""
         del start
         # As the enforcer keeps them beside its servers.
-        policy = encode(PolicyRecord(policy=self.world.fold.policy))
+        policy = encode(PolicyRecord(policy=self.world.fold.policy, exemptions=self.world.fold.reprieves.in_force()))
         accounts = self.world.fold.reprieves.accounts.items()
         records = [
             (t.ENFORCER_STATE, t.KEY_POLICY, policy),

@@ -23,6 +23,7 @@ from shared.domain.records import (
     Origin,
     PolicyRecord,
     SetFreeze,
+    SignBlocking,
 )
 from shared.domain.state import Position
 from shared.messaging import topics as t
@@ -49,7 +50,7 @@ def real_records() -> tuple[Stored, ...]:
     """Records of all topics, 20 of a kind at most; every kind is among them, and every event of the log."""
     counts: Counter[object] = Counter()
     kept = []
-    for stored in (*_by_edge_and_detector(), *_by_people(), *_by_acts(), *_by_the_law()):
+    for stored in (*_by_edge_and_detector(), *_by_people(), *_by_the_queue(), *_by_acts(), *_by_the_law()):
         value = msgspec.json.decode(stored.value)
         kind = (
             (value.get("type", ("server" in value, "account" in value)), value.get("event", {}).get("type"))
@@ -129,6 +130,23 @@ class _Torn:
 # --- the law ---------------------------------------------------------------------------------------------------------
 
 
+def _by_the_queue() -> Iterator[Stored]:
+    """Two cases, one of which is signed and waits for the cap."""
+    world = World(policy_for(caps=Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)))
+    for name in ("ahead.example", "wait.example"):
+        world.open_case(name=name, helo=name)
+        world.ask_of_case(SignBlocking, f"{name}@192.0.2.7", stage=5)
+    while not len(world.fold.queue):
+        world.see(name="wait.example", helo="wait.example")
+        world.see(name="ahead.example", helo="ahead.example")
+        world.pass_time(timedelta(days=1), step=timedelta(hours=6))
+    yield from _books_of(world, Books(), world.now)
+    kinds = ("BlockingWaits", "BlockingSigned", "BlockingGranted")
+    for record, stored in world.log:
+        if type(record.event).__name__ in kinds:
+            yield Stored(t.LOG, None, stored)
+
+
 def _by_the_law() -> Iterator[Stored]:
     world, books = World(policy_for("observe")), Books()
     yield from _books_of(world, books, START)
@@ -154,17 +172,14 @@ def _story(world: World) -> Iterator[datetime]:
     """A case from its opening in observe to its end, and what else there is; told after each chapter."""
     cured = reading(build=FLOOR_2016)
     world.open_case()
-    world.open_case(name="wait.example")
     clinics = Protected(title="Clinics", domains=("clinic.example",), connectors=("branch",))
-    caps = Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)
-    world.adopt(policy_for("enforce", version=2, protected=(clinics,), caps=caps), "adopt-0002")
+    world.adopt(policy_for("enforce", version=2, protected=(clinics,)), "adopt-0002")
     yield world.now
     for _ in range(14):
         world.pass_time(timedelta(days=7), step=timedelta(days=1))
         yield world.now  # with notices that are due
         world.settle()
         world.see()
-        world.see(name="wait.example")
         yield world.now
     world.freeze("freeze-01", frozen=True)
     world.pass_time(timedelta(hours=30))

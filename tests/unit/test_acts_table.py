@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.domain import events as e
+from shared.domain.policy import Caps, Protected
 from shared.domain.records import (
     AcknowledgeNotice,
     CorrectCase,
@@ -16,6 +17,7 @@ from shared.domain.records import (
     ResumeAccount,
     SetExemption,
     SetMode,
+    SignBlocking,
 )
 from tests.support.acts import DAY, aged, outcome
 from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
@@ -89,6 +91,25 @@ def _ended() -> World:
     return world
 
 
+def _in_the_queue() -> World:
+    """Other cases take the room of this day and the next."""
+    world = World(policy_for(caps=Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)))
+    for _ in range(61):
+        for name in ("ahead.example", "next.example"):
+            world.open_case(name=name, helo=name)
+        world.open_case()
+        world.settle()
+        world.pass_time(DAY - timedelta(hours=9))
+        if len(world.fold.queue):
+            return world
+    raise AssertionError("nobody waits")
+
+
+def _protected() -> World:
+    clinics = Protected(title="Clinics", domains=("alt.example",))
+    return aged(65, policy=policy_for(protected=(clinics,)))
+
+
 STATES: dict[str, Callable[[], World]] = {
     "no case": _no_case,
     "observed": lambda: aged(5, policy=policy_for("observe")),
@@ -96,6 +117,8 @@ STATES: dict[str, Callable[[], World]] = {
     "throttled, notice pending": _notice_pending,
     "throttled, notice delivered": lambda: aged(35),
     "blocked": lambda: aged(65),
+    "waiting in the queue of the cap": _in_the_queue,
+    "protected, blocking needs a signature": _protected,
     "paused": _paused,
     "disputed": _disputed,
     "released": _released,
@@ -125,6 +148,7 @@ ACTS: dict[str, Callable[[World], list[e.Event]]] = {
     "upheld": lambda w: w.ask(ResolveCase, server=SERVER, case=_number(w), outcome="upheld"),
     "rejected": lambda w: w.ask(ResolveCase, server=SERVER, case=_number(w), outcome="rejected"),
     "runs-on": lambda w: w.ask(ResolveCase, server=SERVER, case=_number(w), outcome="runs-on"),
+    "sign next": lambda w: w.ask(SignBlocking, server=SERVER, case=_number(w), stage=5),
     "acknowledge": lambda w: w.ask(AcknowledgeNotice, server=SERVER, case=_number(w)),
     "correct": lambda w: w.ask(CorrectCase, server=SERVER, case=_number(w)),
     "mode": lambda w: w.ask(SetMode, connector="", mode=_other_mode(w)),

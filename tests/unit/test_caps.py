@@ -110,6 +110,7 @@ def law(blocked: int, *, days_ago: int = 0) -> Law:
         (2, 0, 10, 1, 0, 0, 0, 1),
         (2, 0, 10, 2, 0, 0, 1, 1),  # the day is full
         (2, 0, 10, 3, 0, 0, 1, 1),  # and was fuller, before a policy asked for less
+        (2, 0, 10, 7, 0, 0, 1, 1),
         (2, 0, 10, 2, 1, 0, 0, 1),  # yesterday's do not count
         (2, 0, 10, 0, 0, 1, 0, 2),
         (2, 0, 10, 0, 0, 2, 1, 3),  # who waits is granted first
@@ -240,7 +241,7 @@ def test_who_needs_no_turn_any_more_gives_it_up(event: str, rest: list[int]) -> 
         for number in (1, 2):
             name = f"ex{number:02}.alt.example"
             world.see(reading(build=FLOOR_2016), name=name, helo=name)
-        assert len(world.fold.queue) == 2
+        assert (len(world.fold.queue), world.fold.queue.open_cases) == (2, 3)
         events = [one for _ in range(5) for one in live_a_day(world, 0)]
         assert numbers(events, e.BlockingGranted) == rest
     else:
@@ -271,7 +272,8 @@ def test_a_policy_with_more_room_grants_at_once_those_for_whom_there_is_room() -
     granted = [event for event in events if isinstance(event, e.BlockingGranted)]
     assert [int(event.server[2:4]) for event in granted] == [9 - before, 10 - before]
     assert all(event.rows[0].since > world.fold.law.now for event in granted)
-    freed = world.adopt(policy_for(version=3, caps=None), "no-cap")
+    assert world.kinds(world.adopt(capped(4, version=3), "the-same-cap")) == ["PolicyAdopted"]  # who waits was told
+    freed = world.adopt(policy_for(version=4, caps=None), "no-cap")
     assert len(numbers(freed, e.BlockingGranted)) == before - 2
     assert len(world.fold.queue) == 0
 

@@ -13,7 +13,7 @@ from services.status.timeline import ACTS_PER_SERVER, SIGHTINGS_PER_SERVER, Time
 from services.status.view import Board, View
 from shared.domain.errors import RecordSchemaError
 from shared.domain.policy import Caps
-from shared.domain.records import EdgeReport
+from shared.domain.records import EdgeReport, SignBlocking
 from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
@@ -336,7 +336,10 @@ def test_each_kind_of_event_has_its_words() -> None:
         queued.open_case()
         queued.settle()
         queued.pass_time(DAY)
-    world.log += queued.log
+    signed = World()
+    signed.open_case()
+    signed.ask_of_case(SignBlocking, stage=5)
+    world.log += [*queued.log, *signed.log]
     kept = Timelines()
     words: dict[str, str] = {}
     for record, _ in world.log:
@@ -346,7 +349,15 @@ def test_each_kind_of_event_has_its_words() -> None:
         f"{name}.v1"
         for name in (
             *("server-sighted", "accusation-dropped", "case-opened", "clock-started", "clock-stopped", "stage-entered"),
-            *("blocking-granted", "blocking-waits", "notice-due", "notice-settled", "case-released", "case-ended"),
+            *(
+                "blocking-granted",
+                "blocking-waits",
+                "blocking-signed",
+                "notice-due",
+                "notice-settled",
+                "case-released",
+                "case-ended",
+            ),
             *("policy-adopted", "hold-began", "hold-ended"),
         )
     }
