@@ -99,7 +99,7 @@ def _summary(record: e.LogRecord) -> TimelineEvent:
         at=record.at,
         due=record.due,
         kind=str(event.__struct_config__.tag),
-        what=_in_words(event)[:_WHAT_MAX],
+        what=in_words(event),
         product=getattr(event, "product", ""),
         stage=_stage_of(event),
         delivered=isinstance(event, e.NoticeAcknowledged)
@@ -117,7 +117,12 @@ def _stage_of(event: e.Event) -> int:
             return 0
 
 
-def _in_words(event: e.Event) -> str:
+def in_words(event: e.Event) -> str:
+    """What *event* says, in a short line; its tag where it has no words."""
+    return _server_in_words(event)[:_WHAT_MAX]
+
+
+def _server_in_words(event: e.Event) -> str:
     match event:
         case e.ServerSighted():
             build = event.reading.shown or "no build"

@@ -47,8 +47,13 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A case in a list. since: when its stage began; next_at, next_step: what it does by itself, None and "" where nothing."""
+    """
+    A case in a list. case: its number, the log record that opened it. since: when its stage began.
 
+    next_at, next_step: what it does by itself, None and "" where nothing.
+    """
+
+    case: int
     server: str
     connector: str
     product: str
@@ -71,6 +76,7 @@ def case_rows(server: Server, law: Law, policy: Policy) -> Iterator[CaseRow]:
         row = row_in_force(alone, case, law)
         instant, step = schedule.next_step(alone, law, policy) or (None, None)
         yield CaseRow(
+            case=case.opened_seq,
             server=server.server,
             connector=server.connector,
             product=case.product,

@@ -93,7 +93,7 @@ def _cases(x: Explanation) -> Iterator[str]:
 
 
 def _case(case: CaseShown) -> Iterator[str]:
-    yield f"Case about {case.product}: it {_STATE_WORDS[case.state]}."
+    yield f"Case {case.opened_seq} about {case.product}: it {_STATE_WORDS[case.state]}."
     yield f"It is accused of this: {case.accuses}."
     yield f"Opened {_when(case.opened_at)} (log seq {case.opened_seq}, evidence {_seqs(case.evidence_seqs)})."
     if case.released_at is not None:
