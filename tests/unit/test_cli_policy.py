@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -52,7 +53,7 @@ def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.Captur
     assert [[cost["retry_minutes"] for cost in stage["costs"]] for stage in told["mail"]] == [[5, 15, 30, 60]] * 8
 
 
-_PLAIN = (
+_PLAIN: tuple[tuple[dict[str, Any], list[str]], ...] = (
     (
         {},
         [
@@ -90,7 +91,7 @@ _PLAIN = (
 
 @pytest.mark.parametrize(("changes", "told"), _PLAIN)
 def test_check_says_in_plain_words_how_fast_and_who_is_spared(
-    changes: dict[str, object], told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    changes: dict[str, Any], told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A number of the policy is a sentence before it is signed for; scripts get the numbers."""
     file = tmp_path / "policy.toml"
