@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "due": ("services.cli.cases", "Tell what will happen in the next days."),
     "freeze": ("services.cli.freeze", "Slow and refuse nothing, age no case."),
     "unfreeze": ("services.cli.freeze", "Lift the freeze."),
+    "init": ("services.cli.init", "Write a first policy from your Postfix."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
     "audit": ("services.cli.audit", "Prove the log right, show its past."),
