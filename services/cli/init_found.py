@@ -20,6 +20,7 @@ _LIST = re.compile(r"(?:[^\s,{]|\{(?:[^{}]|\{[^{}]*\})*\})+")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9][A-Za-z0-9-]*)+")
 _RECEIVER_MAX = 60
 _TABLE_BYTES_MAX = 1_000_000
+_SHOWN = 120
 _OUR_PORT = 11332
 _OTHER_PORT = 11342  # rspamd takes 11332 to 11334
 
@@ -116,7 +117,7 @@ def _network(word: str) -> str:
     except ValueError:
         return ""
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    if mapped is not None and network.prefixlen >= 96:  # noqa: PLR2004  (bits before the IPv4 address)
+    if mapped is not None:  # its prefix is 96 at least: a shorter one would cut into the ffff
         return str(ipaddress.ip_network((mapped, network.prefixlen - 96), strict=False))
     return str(network)
 
@@ -151,7 +152,7 @@ def _milter_socket(milters: str) -> str:
 
 def _notes_of_names(known: Mapping[str, str], receiver_from: str) -> Iterator[str]:
     if not receiver_from:
-        host = known.get("myhostname") or "not known"
+        host = _short(known.get("myhostname") or "not known")
         yield f'no name that the world knows was found (myhostname is {host}), so the replies speak of "{NOBODY_KNOWN}": put your domain into receiver.'
 
 
@@ -168,21 +169,26 @@ def _notes_of_networks(
             yield f"mynetworks holds {network}, which is everybody: nothing will ever be judged."
     for word in unread:
         if word.startswith("!"):
-            yield f"mynetworks takes {word[1:]} out again; PATCHGATE_NEVER_JUDGED cannot, so mail from there is not judged either."
+            yield f"mynetworks takes {_short(word[1:])} out again; PATCHGATE_NEVER_JUDGED cannot, so mail from there is not judged either."
         else:
-            yield f"mynetworks names {word}, which was not read: add what it holds to PATCHGATE_NEVER_JUDGED, else these hosts are judged."
+            yield f"mynetworks names {_short(word)}, which was not read: add what it holds to PATCHGATE_NEVER_JUDGED, else these hosts are judged."
 
 
 def _notes_of_clients(known: Mapping[str, str]) -> Iterator[str]:
     if "yes" not in (known.get("smtpd_tls_ask_ccert"), known.get("smtpd_tls_req_ccert")):
         yield "smtpd_tls_ask_ccert is not yes: Postfix asks for no client certificate, so tls_names of a connector match nobody; ranges do."
     if certificates := known.get("relay_clientcerts"):
-        yield f"relay_clientcerts ({certificates}) lets clients relay by the fingerprint of their certificate, which no milter is told: name your own servers among them in PATCHGATE_NEVER_JUDGED, those of others by range or by verified name in a connector."
+        yield f"relay_clientcerts ({_short(certificates)}) lets clients relay by the fingerprint of their certificate, which no milter is told: name your own servers among them in PATCHGATE_NEVER_JUDGED, those of others by range or by verified name in a connector."
 
 
 def _notes_of_milters(known: Mapping[str, str], socket: str) -> Iterator[str]:
     milters = known.get("smtpd_milters", "")
     if socket:
-        yield f"smtpd_milters ({milters}) has the edge's usual port {_OUR_PORT} already (rspamd's proxy?), so PATCHGATE_MILTER_SOCKETS names another."
+        yield f"smtpd_milters ({_short(milters)}) has the edge's usual port {_OUR_PORT} already (rspamd's proxy?), so PATCHGATE_MILTER_SOCKETS names another."
     elif milters and FAIL_OPEN not in milters:
-        yield f"smtpd_milters names others ({milters}): `patchgate recipe postfix` keeps them in front."
+        yield f"smtpd_milters names others ({_short(milters)}): `patchgate recipe postfix` keeps them in front."
+
+
+def _short(value: str) -> str:
+    """What a sentence can hold of it."""
+    return value if len(value) <= _SHOWN else f"{value[:_SHOWN]} ..."

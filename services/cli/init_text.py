@@ -51,7 +51,7 @@ def _head(found: Found, source: str) -> Iterator[str]:
     yield "# A first policy in observe mode, written by `patchgate init`: nobody is warned, slowed or refused."
     yield "# Change it, raise `version`, and hand it in: patchgate policy check FILE, then patchgate policy adopt FILE"
     yield "#"
-    yield from _comment(f"Read from {_plain(source)}:")
+    yield from _comment(f"Read from {_printable(source)}:")
     for name, value in found.read:
         if value:
             yield from _comment(f"  {name} = {_plain(value)}  ({_use(name, found)})")
@@ -63,7 +63,7 @@ def _head(found: Found, source: str) -> Iterator[str]:
         yield "#"
         yield "# Mind:"
     for note in found.notes:
-        yield from _comment(f"- {_plain(note)}")
+        yield from _comment(f"- {_printable(note)}")
     yield ""
 
 
@@ -92,6 +92,10 @@ def _comment(text: str) -> list[str]:
 
 
 def _plain(value: str) -> str:
+    """A parameter's value as a comment shows it."""
+    return _printable(value if len(value) <= _VALUE_MAX else f"{value[:_VALUE_MAX]} ...")
+
+
+def _printable(text: str) -> str:
     """As a comment of TOML may hold it."""
-    shown = "".join(one if one.isprintable() else "?" for one in value)
-    return shown if len(shown) <= _VALUE_MAX else shown[:_VALUE_MAX] + " ..."
+    return "".join(one if one.isprintable() else "?" for one in text)

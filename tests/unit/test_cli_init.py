@@ -175,6 +175,15 @@ def test_an_ordinary_mx_has_nothing_to_mind() -> None:
     assert found().notes == ()
 
 
+def test_a_long_value_does_not_hide_what_to_do() -> None:
+    """Of the value a part is told, of the sentence all."""
+    told = mind(relay_clientcerts="hash:/" + "x" * 1000, mynetworks="hash:/" + "y" * 1000)
+    assert "x" * 114 + " ...)" in told
+    assert "x" * 115 not in told
+    assert "y" * 115 not in told
+    assert "in a connector." in told
+
+
 def test_certificates_that_no_milter_sees_are_told() -> None:
     """A connector by TLS name would match nobody, and nobody would notice."""
     told = "tls_names of a connector match nobody"
@@ -250,6 +259,8 @@ def test_comments_tell_where_each_value_came_from() -> None:
     assert "#   PATCHGATE_NEVER_JUDGED=127.0.0.0/8,::1/128,10.0.0.0/8" in lines
     assert "# From mydomain." in lines
     assert "(hash:/x???yyy" in text
+    assert "y" * 290 in text
+    assert "y" * 291 not in text
     assert (
         "#   myhostname = vm  (not used)" in first_policy(found(myhostname="vm", mydomain=None), source="").splitlines()
     )
