@@ -142,9 +142,8 @@ def _of_file(word: str) -> list[str]:
 
 def _milter_socket(milters: str) -> str:
     """Where the edge should listen, if another milter has the usual place; "" for the usual one."""
-    if FAIL_OPEN in milters or f":{_OUR_PORT}" not in milters:
-        return ""
-    return next(f"inet:127.0.0.1:{port}" for port in range(_OTHER_PORT, _OTHER_PORT + 100) if f":{port}" not in milters)
+    taken = f":{_OUR_PORT}" in milters and FAIL_OPEN not in milters
+    return f"inet:127.0.0.1:{_OTHER_PORT}" if taken else ""
 
 
 # --- what to look at -------------------------------------------------------------------------------------------------
