@@ -42,6 +42,12 @@ def _floor_warnings(policy: Policy, catalogue: BuildCatalogue) -> Iterator[Told]
             near = difflib.get_close_matches(wave.product, products, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(products)}"
             yield (*place, "product"), f"floors: the catalogue knows no {wave.product!r}, so it accuses nobody; {hint}"
+        accepted = [row for row in catalogue.builds_of_product(wave.product) if wave.floor.accepts(row.build)]
+        if accepted and not any(row.is_public for row in accepted):
+            yield (
+                (*place, "builds"),
+                f"floors: {wave.product} of {wave.effective}: no public update reaches it, only the paid programme's ({accepted[0].build}): whoever is not in that can only replace the server",
+            )
         for build in wave.builds:
             rows = catalogue.builds_of_branch(branch_of(build))
             if rows and build > rows[-1].build:

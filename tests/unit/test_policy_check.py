@@ -26,6 +26,9 @@ from shared.domain.policy_check import Finding, check_policy
 from tests.support.scenario import E2007, E2016, FLOOR_2016, policy_for
 
 SHIPPED = shipped_policy_text()
+_BUILDS_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)
+PUBLIC_2016 = max(row.build for row in _BUILDS_2016 if row.is_public)
+PAID_2016 = min(row.build for row in _BUILDS_2016 if row.build > PUBLIC_2016)
 NEWEST_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)[-1].build
 
 
@@ -330,7 +333,7 @@ def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
         ({"notices": _notices(needed_for_blocking=False)}, ["even where no notice"]),
         ({"notices": _notices(before_blocking_days=0)}, ["blocking is always late"]),
         ({"floors": (_wave("Microsoft Exchang 2016"),)}, ["did you mean Microsoft Exchange 2016?"]),
-        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, NEWEST_2016, day=2))}, []),
+        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, NEWEST_2016, day=2))}, ["no public update reaches it"]),
         (
             {
                 "connectors": (
@@ -341,6 +344,8 @@ def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
             },
             [],
         ),
+        ({"floors": (_wave(E2016, PAID_2016),)}, [f"only the paid programme's ({PAID_2016})"]),
+        ({"floors": (_wave(E2016, PUBLIC_2016),)}, []),
         ({"floors": (_wave(E2016), _wave(E2016, FLOOR_2016, day=2))}, ["is lower than that of 2026-01-01"]),
         ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, day=2))}, []),
         ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2007, day=2))}, []),
