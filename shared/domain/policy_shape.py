@@ -83,9 +83,16 @@ def _day(value: object, path: Path) -> Iterator[Told]:
             f"{wanted}; {value} is a time, and without its zone: write {value.date()}, or the day that it is in UTC",
         )
     elif isinstance(value, datetime):
-        yield path, f"{wanted}; {value} is a time: write {value.astimezone(UTC).date()}, its day in UTC"
+        yield path, f"{wanted}; {value} is a time: write {_utc_day(value)}"
     elif type(value) is not date and not _reads_as_day(value):
         yield path, f"{wanted}, such as 2026-09-08, and it reads {str(value)[:_SHOWN]!r}"
+
+
+def _utc_day(instant: datetime) -> str:
+    try:
+        return f"{instant.astimezone(UTC).date()}, its day in UTC"
+    except OverflowError:  # the first day of year 1 has one before it, the last of year 9999 one behind it
+        return "a day that a calendar has in UTC"
 
 
 def _reads_as_day(value: object) -> bool:

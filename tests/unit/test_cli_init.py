@@ -400,6 +400,16 @@ def test_init_refuses_what_is_no_postconf(
     assert not (tmp_path / "policy.toml").exists()
 
 
+def test_init_refuses_a_stdin_that_is_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a file."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"myhostname = \xff\n"), encoding="utf-8"))
+    assert run(["init", str(tmp_path / "policy.toml"), "--postconf", "-"]) == 1
+    assert "standard input cannot be read: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_init_says_where_it_cannot_write(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And leaves nothing half done."""
     for path in (tmp_path / "no" / "policy.toml", tmp_path):

@@ -106,6 +106,7 @@ def test_errors_of_every_kind_are_told_at_once_each_with_its_line() -> None:
         ("2023-09-01", "2023-09-01T00:00:00", "2023-09-01T00", "without its zone: write 2023-09-01, or the day"),
         ("2023-09-01", "2023-09-01T01:00:00+02:00", "2023-09-01T01", "write 2023-08-31, its day in UTC"),
         ("2023-09-01", "2023-09-01T23:00:00Z", "2023-09-01T23", "write 2023-09-01, its day in UTC"),
+        ("2023-09-01", "0001-01-01T00:00:00+02:00", "0001-01-01T", "is a time: write a day that a calendar has in UTC"),
         ("2023-09-01", "07:30:00", "07:30", "floors[2].effective: a whole day is wanted, counted in UTC, such as"),
         ("2023-09-01", '"2023-09-01T00:00:00+02:00"', '"2023-09-01T', "a whole day is wanted"),
         ("2023-09-01", '"soon"', '"soon"', "and it reads 'soon'"),
@@ -181,6 +182,11 @@ def test_entries_that_cannot_be_read_do_not_move_the_places_of_the_others() -> N
         "connectors[2].kind": line_with(text, "friend"),
         "connectors": line_with(text, 'name = "b"') - 1,
     }
+
+
+def test_a_day_in_quotes_is_a_day() -> None:
+    """Here as for the enforcer."""
+    assert found_in(changed(("2023-09-01", '"2023-09-01"'))) == []
 
 
 def test_an_entry_that_protects_nobody_stands_on_its_own_line() -> None:
