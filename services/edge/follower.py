@@ -79,7 +79,8 @@ class DecisionSink:
     The table of decisions in use, and what is wrong with it.
 
     table: judged by; empty until something was loaded. source: where it came from. difference: in what it differs from
-    the newest heartbeat, "" if in nothing. skew: own clock less the broker's, as they were last compared.
+    the newest heartbeat, "" if in nothing. broker_s: the broker's UTC, s, less this machine's monotonic time, as they were
+    last compared: the same until the machine boots again. None until then.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class DecisionSink:
         self.table = DecisionTable()
         self.source = "nothing"
         self.difference = ""
-        self.skew = timedelta()
+        self.broker_s: float | None = None
         self.settled = asyncio.Event()
         self._clock = clock
         self._counts = counts
@@ -104,7 +105,6 @@ class DecisionSink:
         self._newest: Record | None = None
         self._h = datetime.min.replace(tzinfo=UTC)
         self._h_at = 0.0
-        self._ahead_s: float | None = None
         self._log = structlog.get_logger()
 
     def begin(self) -> None:
@@ -171,21 +171,17 @@ class DecisionSink:
 
     def hear(self, broker_now: datetime) -> None:
         """It was *broker_now* (UTC, real) by the broker's clock a moment ago: a heartbeat came, or it took a report of ours."""
-        self.skew = self._clock.real_now() - broker_now
-        self._ahead_s = self._ahead()
+        self.broker_s = broker_now.timestamp() - time.monotonic()
 
-    @property
-    def heard(self) -> bool:
-        """Whether own clock was ever compared with the broker's."""
-        return self._ahead_s is not None
+    def skew(self) -> timedelta:
+        """
+        Own clock less the broker's; 0 where they were never compared.
 
-    def clock_set(self) -> timedelta:
-        """By how much own clock was set since it was last compared with the broker's; 0 where it never was."""
-        return timedelta(seconds=0 if self._ahead_s is None else self._ahead() - self._ahead_s)
-
-    def _ahead(self) -> float:
-        """Real time less the time that this machine counts by itself: the same as long as nobody sets the clock."""
-        return self._clock.real_now().timestamp() - time.monotonic()
+        The broker's runs on by monotonic time: a clock that was set since is known, though nothing more is heard.
+        """
+        if self.broker_s is None:
+            return timedelta()
+        return timedelta(seconds=self._clock.real_now().timestamp() - time.monotonic() - self.broker_s)
 
     def _compare(self, heartbeat: Heartbeat) -> None:
         self.difference = self.table.difference_to(heartbeat)

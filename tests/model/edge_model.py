@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import msgspec
+
 from services.edge import app as edge_app
 from services.edge import coldstart, core, follower, gate
 from services.edge.settings import EdgeSettings
@@ -26,6 +28,7 @@ from tests.support.scenario import START
 _ASKED_WITHIN = 24 * 3600
 _SAVE_EVERY = 60
 _GUARD = 300
+_BOOT = "this boot"
 
 
 class Quiet:
@@ -46,7 +49,11 @@ class ModelTime:
     def installed(self) -> Iterator[None]:
         """Let the edge's modules ask this one."""
         fake = SimpleNamespace(monotonic=lambda: float(self.now))
-        with mock.patch.object(gate, "time", fake), mock.patch.object(follower, "time", fake):
+        with (
+            mock.patch.object(gate, "time", fake),
+            mock.patch.object(follower, "time", fake),
+            mock.patch.object(coldstart, "boot_id", return_value=_BOOT),
+        ):
             yield
 
 
@@ -112,11 +119,21 @@ class EdgeModel:
         decisions, frozen = self.app.decisions, self.app.freeze.frozen
         if decisions.source == "kafka" and not decisions.difference and frozen is not None and decisions.table.ready:
             self._saved_at, self._saved_turn = self.time.now, self.newest_turn
-            self._stored = coldstart.ColdStart(records=tuple(decisions.table.records().items()), frozen=frozen)
+            records = tuple(decisions.table.records().items())
+            self._stored = coldstart.ColdStart(records=records, frozen=frozen, boot=_BOOT, broker_s=decisions.broker_s)
 
-    def write_cold_file(self, *, torn: bool) -> None:
-        """Put the file that was saved last onto the disk, whole or torn; done before a start, to spare the disk."""
+    def write_cold_file(self, *, torn: bool, up_s: int) -> None:
+        """
+        Put the file that was saved last onto the disk, whole or torn; done before a start, to spare the disk.
+
+        up_s: how long the machine had been up when it booted since; 0 if it did not.
+        """
         if self._stored is not None:
+            if up_s:  # the model's monotonic time runs on, so what was known of it then is off by that now
+                known = self._stored.broker_s
+                self._stored = msgspec.structs.replace(
+                    self._stored, boot="an earlier boot", broker_s=None if known is None else known - up_s
+                )
             coldstart.save(self.app._cold_path, self._stored)
             if torn:
                 whole = self.app._cold_path.read_bytes()

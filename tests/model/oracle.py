@@ -70,6 +70,7 @@ class Oracle:
             self._count_truth(edge, shown, outcome)
             return action
         self._counts[f"probes: {action}"] += 1
+        self._counts["probes: refused by the file of a start without the bus"] += edge.app.decisions.source == "file"
         allowed = self._allowed(edge, shown)
         if MILDNESS[action] > MILDNESS[allowed]:
             raise Harsher(

@@ -62,6 +62,7 @@ def test_a_table_of_the_file_grows_old_too(monkeypatch: pytest.MonkeyPatch) -> N
     stored: DecisionTable = table_of(BLOCKED)
     bench.decisions._cold_start = lambda: stored
     bench.clock.utc += 5 * HOUR
+    bench.decisions.hear(bench.clock.utc)
     bench.decisions.away(OSError("away"))
     assert refuses(bench)
     moment.passes(bench, HOUR + timedelta(seconds=1), shown=-4 * HOUR)

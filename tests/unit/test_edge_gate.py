@@ -100,9 +100,9 @@ def test_control_not_read_yet_observes() -> None:
     assert "control" in spared_why(bench)
 
 
-@pytest.mark.parametrize("minutes_off", [-5, 5])
+@pytest.mark.parametrize("minutes_off", [-6, 6])
 def test_clock_guard_observes_and_publishes_no_evidence(minutes_off: int) -> None:
-    """An edge whose clock is off by the guard believes itself in nothing, until a heartbeat agrees again."""
+    """An edge whose clock is off by more than the guard believes itself in nothing, until a heartbeat agrees again."""
     bench = Bench(table_of(BLOCKED))
     for off, trusted in ((minutes_off, False), (0, True)):
         stamp = int(later(off).timestamp() * 1000)
