@@ -103,8 +103,6 @@ class DecisionSink:
         self._loading: DecisionTable | None = None
         self._loaded_at = float("-inf")
         self._newest: Record | None = None
-        self._h = datetime.min.replace(tzinfo=UTC)
-        self._h_at = 0.0
         self._log = structlog.get_logger()
 
     def begin(self) -> None:
@@ -122,14 +120,12 @@ class DecisionSink:
             return
         if isinstance(taken, Heartbeat) and self._loading is None:
             self._newest = record
-            self.age()
             self._compare(taken)
 
     def loaded(self) -> None:
         """See `Sink`."""
         if self._loading is not None:
             self.table, self._loading = self._loading, None
-            self.age()
         self.source, self._loaded_at = "kafka", time.monotonic()
         self._counts["decisions_loaded"] += 1
         self._log.info("decisions-loaded", servers=self.table.count, digest=self.table.digest)
@@ -152,22 +148,7 @@ class DecisionSink:
             stored = self._cold_start()
             self.source = "none" if stored is None else "file"
             self.table = stored or self.table
-            self.age()
             self.settled.set()
-
-    def age(self) -> timedelta:
-        """
-        How old H of the table's heartbeat is, in real time; 0 where there is none.
-
-        A clock that is set back makes it no younger: from the first look at this H on, monotonic time counts too.
-        """
-        if self.table.heartbeat is None:
-            return timedelta()
-        h, moment = self.table.heartbeat.h, time.monotonic()
-        by_clock = self._clock.real_age(h)
-        if h > self._h:
-            self._h, self._h_at = h, moment - max(by_clock.total_seconds(), 0.0)
-        return max(by_clock, timedelta(seconds=moment - self._h_at))
 
     def hear(self, broker_now: datetime) -> None:
         """It was *broker_now* (UTC, real) by the broker's clock a moment ago: a heartbeat came, or it took a report of ours."""

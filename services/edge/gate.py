@@ -110,7 +110,8 @@ class Gate:
     def _untimely(self) -> str:
         """What of the time speaks against refusing."""
         decisions = self._decisions
-        if decisions.table.heartbeat is not None and decisions.age() > self._stale_after:
+        heartbeat = decisions.table.heartbeat
+        if heartbeat is not None and self._clock.real_age(heartbeat.h) > self._stale_after:
             return "the newest heartbeat is too old"
         if decisions.source in {"kafka", "file"} and decisions.broker_s is None:
             return "own clock not yet compared with the broker's"

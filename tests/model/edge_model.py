@@ -61,8 +61,8 @@ class EdgeModel:
     """
     error: how far its clock is off, s. cut: it does not reach the bus. frozen_on_sight: what it last heard on `control`.
 
-    newest_turn: of the newest record that its table took. known_off: the newest heartbeat that it followed showed that its
-    clock is off, and the clock was not set since.
+    newest_turn: of the newest record that its table took. known_off: the newest heartbeat that it followed, or report that the
+    bus took, showed that its clock is off, and the clock was not set since.
     """
 
     def __init__(self, name: str, folder: Path, time: ModelTime) -> None:
@@ -173,10 +173,13 @@ class EdgeModel:
             sink.take(record)
             self.newest_turn = record.turn
             if record.key == KEY_HEARTBEAT:
-                stamp = record.timestamp // 1000 - int(START.timestamp())
-                self.known_off = abs(self.time.now + self.error - stamp) >= _GUARD
+                self._compare(record.timestamp // 1000 - int(START.timestamp()))
         again = sink.batch_done()
         self._next["decisions"] = None if again else at + len(batch)
+
+    def _compare(self, stamp: int) -> None:
+        """By what it was told last, *stamp* is now."""
+        self.known_off = abs(self.time.now + self.error - stamp) >= _GUARD
 
     def begin_and_fail(self, topic: Topic, *, records: int) -> None:
         """A reading from the beginning that breaks off midway."""
@@ -235,6 +238,7 @@ class EdgeModel:
         """Evidence that waited, and behind it the marks, if it may write them."""
         at, now = self.time.now, self.clock.now()
         self.app.decisions.hear(START + timedelta(seconds=at))  # the bus takes its report
+        self._compare(at)
         for key, record in self.outbox:
             number = sum(record.facts.peer.encode()) % len(partitions)
             partitions[number].append(key.peer.encode(), None, at=at, what=record)

@@ -78,6 +78,26 @@ def test_a_clock_that_is_set_after_a_start_by_the_file_is_known_to_be_wrong(mach
     assert not refuses(app)
 
 
+def test_a_table_of_the_file_grows_old_too(machine: Machine) -> None:
+    """H counts from when it was, not from the start; a clock that was behind then changes nothing of it."""
+    machine.clock.utc -= timedelta(days=40)
+    app = machine.starts_without()
+    machine.moment.now += 6 * 3600
+    machine.clock.utc += timedelta(days=40) + 6 * HOUR
+    assert refuses(app)
+    machine.moment.now += 1
+    machine.clock.utc += timedelta(seconds=1)
+    assert not refuses(app)
+
+
+@pytest.mark.parametrize("file_age_h", [6, 7])
+def test_a_file_that_is_too_old_is_refused(machine: Machine, file_age_h: int) -> None:
+    """At the bound it still serves."""
+    machine.moment.now += file_age_h * 3600
+    machine.clock.utc += file_age_h * HOUR
+    assert machine.starts_without().decisions.source == ("file" if file_age_h == 6 else "none")
+
+
 @pytest.mark.parametrize("boot", ["second", ""])
 def test_a_file_of_another_boot_is_obeyed_once_the_clock_was_compared(machine: Machine, boot: str) -> None:
     """A machine that came up without Kafka may have any time, and so may one that does not tell its boots."""
