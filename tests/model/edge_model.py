@@ -181,11 +181,12 @@ class EdgeModel:
         """By what it was told last, *stamp* is now."""
         self.known_off = abs(self.time.now + self.error - stamp) >= _GUARD
 
-    def begin_and_fail(self, topic: Topic, *, records: int) -> None:
-        """A reading from the beginning that breaks off midway."""
-        self.app.decisions.begin()
-        for record in topic.since(0)[:records]:
-            self.app.decisions.take(record)
+    def begin_and_fail(self, decisions: Topic, control: Topic, *, records: int) -> None:
+        """A reading of both topics from the beginning that breaks off midway."""
+        for sink, topic in ((self.app.decisions, decisions), (self.app.freeze, control)):
+            sink.begin()
+            for record in topic.since(0)[:records]:
+                sink.take(record)
         self.lose_bus()
 
     def hear_control(self, topic: Topic) -> None:
@@ -234,11 +235,12 @@ class EdgeModel:
             self.outbox.append(queue.popleft())
         return str(reply or "")
 
-    def publish(self, partitions: list[Topic]) -> None:
-        """Evidence that waited, and behind it the marks, if it may write them."""
+    def publish(self, partitions: list[Topic], *, reports: bool) -> None:
+        """Its report, if it *reports* just now; evidence that waited, and behind it the marks, if it may write them."""
         at, now = self.time.now, self.clock.now()
-        self.app.decisions.hear(START + timedelta(seconds=at))  # the bus takes its report
-        self._compare(at)
+        if reports:
+            self.app.decisions.hear(START + timedelta(seconds=at))
+            self._compare(at)
         for key, record in self.outbox:
             number = sum(record.facts.peer.encode()) % len(partitions)
             partitions[number].append(key.peer.encode(), None, at=at, what=record)

@@ -263,7 +263,7 @@ class World:
     def _edges_publish(self) -> None:
         for edge in self.edges:
             if edge.running and not edge.cut:
-                edge.publish(self.partitions)
+                edge.publish(self.partitions, reports=self.random.random() < 0.8)
 
     def _detect(self) -> None:
         for number, topic in enumerate(self.partitions):
@@ -304,7 +304,7 @@ class World:
                     edge.lose_bus()
                 continue
             if self.random.random() < 0.002:
-                edge.begin_and_fail(self.law.decisions, records=self.random.randint(0, 50))
+                edge.begin_and_fail(self.law.decisions, self.control, records=self.random.randint(0, 50))
                 self._tell(f"reading broke off: {edge.name}")
                 continue
             slow = self.random.random() < 0.2

@@ -83,6 +83,23 @@ def test_control_is_obeyed_on_sight_both_ways() -> None:
     assert refuses(bench)
 
 
+def test_a_freeze_holds_while_control_is_read_again() -> None:
+    """And when that reading breaks off: what was read last holds until a reading is whole."""
+    bench = Bench(table_of(BLOCKED))
+    bench.freeze.begin()
+    bench.freeze.take(freeze_record(frozen=True))
+    bench.freeze.loaded()
+    bench.freeze.begin()
+    assert not refuses(bench)
+    bench.freeze.take(freeze_record(frozen=False))
+    assert not refuses(bench)
+    bench.freeze.away(OSError("away"))
+    assert not refuses(bench)
+    bench.freeze.begin()
+    bench.freeze.loaded()
+    assert refuses(bench)
+
+
 def test_unreadable_control_record_freezes() -> None:
     """A record that cannot be read may have been a freeze: mail passes."""
     bench = Bench(table_of(BLOCKED))
