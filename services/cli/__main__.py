@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("services.cli.up", "Run broker and all services, until Ctrl-C."),
     "down": ("services.cli.up", "End what `patchgate up` runs."),
     "demo": ("services.cli.demo", "Watch the main job in two minutes."),
+    "init": ("services.cli.init", "Write a first policy from your Postfix."),
     "look": ("services.cli.look.command", "Who sends to me, how old, how sure."),
     "import": ("services.cli.look.importer", "Send mail that is there as evidence."),
     "read": ("services.cli.read", "Read the Received lines of one mail."),

@@ -13,7 +13,7 @@ Table = dict[str, object]
 
 def policy_text(policy: Policy) -> str:
     """The text of *policy*."""
-    fields: Table = {key: getattr(policy, key) for key in policy.__struct_fields__}
+    fields: Table = {key: value for key, value in _fields(policy).items() if value is not None}  # TOML has no null
     return "\n".join(_lines(fields)) + "\n"
 
 

@@ -23,6 +23,7 @@ from tests.support.contract_records import Stored, real_records
 DOCS = Path(__file__).parents[2] / "docs" / "contract"
 MADE = json.loads(files.contract_files()[files.SCHEMA])
 CLOSED = {"Policy", "Replies", "Notices", "Stage", "FloorWave", "Connector", "Build"}
+CLOSED |= {"Caps", "Pauses", "Disputes", "Relapses", "Protected"}
 
 
 @cache

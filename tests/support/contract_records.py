@@ -13,6 +13,7 @@ from services.edge.core import Exemptions, decide, see
 from services.enforcer.books import Books, request_record, state_of
 from shared.domain.catalogue import load_catalogue
 from shared.domain.fold import CHECKPOINT_EVERY
+from shared.domain.policy import Protected
 from shared.domain.records import (
     AdoptPolicy,
     Contact,
@@ -139,7 +140,8 @@ def _story(world: World) -> Iterator[datetime]:
     """A case from its opening in observe to its end, and what else there is; told after each chapter."""
     cured = reading(build=FLOOR_2016)
     world.open_case()
-    world.adopt(policy_for("enforce", version=2), "adopt-0002")
+    clinics = Protected(title="Clinics", domains=("clinic.example",), connectors=("branch",))
+    world.adopt(policy_for("enforce", version=2, protected=(clinics,)), "adopt-0002")
     yield world.now
     for _ in range(14):
         world.pass_time(timedelta(days=7), step=timedelta(days=1))
