@@ -1,5 +1,6 @@
 """Mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up."""
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -57,7 +58,8 @@ class Tally(msgspec.Struct, array_like=True):
     What some pieces hold.
 
     no_received: mails without any such line, as drafts and sent ones. no_lines: mails of logs that tell no such line. own_only: mails that never left the own servers.
-    products: what the sender's top line names -> mails; PRODUCTS_MAX at most.
+    undated: mails whose date cannot be read, or is still to come; they count without their day. products: what the sender's
+    top line names -> mails; PRODUCTS_MAX at most.
     """
 
     mails: int = 0
@@ -86,6 +88,7 @@ class Teller:
 
     def __init__(self, own: Own, catalogue: BuildCatalogue) -> None:
         self.tally = Tally()
+        self._latest = time.time() + _CLOCK_OFF_S
         self._own = own
         self._ways = ways_for(own, catalogue)
 
@@ -155,7 +158,7 @@ class Teller:
 
     def _note(self, count: Count, seconds: int | None) -> None:
         count.mails += 1
-        if seconds is None:
+        if seconds is None or seconds > self._latest:
             self.tally.undated += 1
             return
         if count.first == 0 or seconds < count.first:
@@ -171,6 +174,7 @@ class Teller:
 
 
 _HIDDEN_PRODUCTS = 8
+_CLOCK_OFF_S = 86_400  # a mail from later than that ahead has a wrong date, and would pass for the newest of all
 
 
 def note_trouble(tally: Tally, trouble: Trouble) -> None:
