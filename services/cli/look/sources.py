@@ -173,7 +173,9 @@ def kind_of(first: bytes) -> Kind | None:
         return "jsonl"
     if _LOG_LINE.match(text):
         return "log"
-    return "mail" if _HEADER_LINE.match(text) else None
+    if _HEADER_LINE.match(text):
+        return "mail"
+    return "log" if _LOG_LINE.match(text.partition(b"\n")[2]) else None  # its first line may be cut, as by tail -c
 
 
 def _why_unknown(first: bytes) -> str:
