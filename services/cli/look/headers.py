@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from shared.domain.header_text import by_clause_of, redact
 
-_NAME = b"\nreceived"
-_END = re.compile(rb"\n(?![ \t])")
+# Both cases spelled out: a search without regard to case takes twice as long.
+_RECEIVED = re.compile(rb"\n[Rr][Ee][Cc][Ee][Ii][Vv][Ee][Dd][ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)")
 _DATE = re.compile(
     rb"(\d{1,2}[ \t]+[A-Za-z]{3}[ \t]+\d{4})[ \t]+([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60))?(?:[ \t]+([+-])([01]\d|2[0-3])([0-5]\d))?"
 )
@@ -22,25 +22,7 @@ RECEIVED_MAX = 100
 
 def received_of(headers: bytes) -> list[bytes]:
     """The values of the `Received` lines, top first, folded as they stand."""
-    block = b"\n" + headers
-    lowered = block.lower()
-    values: list[bytes] = []
-    at = lowered.find(_NAME)
-    while at >= 0 and len(values) < RECEIVED_MAX:
-        at += len(_NAME)
-        start = at if block.startswith(b":", at) else _colon_behind_blanks(block, at)
-        if start >= 0:
-            end = _END.search(block, at)
-            values.append(block[start + 1 : end.start()] if end else block[start + 1 :])
-        at = lowered.find(_NAME, at)
-    return values
-
-
-def _colon_behind_blanks(block: bytes, at: int) -> int:
-    """Where the colon stands behind blanks at *at*; below 0 where another name goes on there, as `Received-SPF`."""
-    while block[at : at + 1] in {b" ", b"\t"}:
-        at += 1
-    return at if block.startswith(b":", at) else -1
+    return _RECEIVED.findall(b"\n" + headers)[:RECEIVED_MAX]
 
 
 def seconds_of(value: bytes) -> int | None:

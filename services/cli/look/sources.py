@@ -21,7 +21,7 @@ import zstandard
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # of the standard library from Python 3.12 on
 
-PIECE_BYTES = 32_000_000
+PIECE_BYTES = 64_000_000
 """A piece of a large mbox or log: a second or less of work, so that progress is seen and all cores have some."""
 
 BATCH_FILES = 500

@@ -135,10 +135,9 @@ class Teller:
 
     def _count(self, way: Way, seconds: int | None) -> None:
         tally = self.tally
-        if way.named in tally.products or len(tally.products) < PRODUCTS_MAX:
-            tally.products[way.named] = tally.products.get(way.named, 0) + 1
-        if way.sender.peer and len(tally.peers) < PEERS_MAX:
-            tally.peers.add(_mark_of(way.sender.peer))
+        mails = tally.products.get(way.named, 0)
+        if mails or len(tally.products) < PRODUCTS_MAX:
+            tally.products[way.named] = mails + 1
         count = self._count_of(way.sender)
         if count is None:
             return
@@ -150,6 +149,8 @@ class Teller:
         senders = self.tally.senders
         count = senders.get(sender)
         if count is None:
+            if sender.peer and len(self.tally.peers) < PEERS_MAX:
+                self.tally.peers.add(_mark_of(sender.peer))
             if len(senders) >= SENDERS_MAX and sender.run.reading is None:
                 self.tally.beyond += 1
                 return None
