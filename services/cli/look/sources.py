@@ -173,9 +173,12 @@ def kind_of(first: bytes) -> Kind | None:
         return "jsonl"
     if _LOG_LINE.match(text):
         return "log"
-    if _HEADER_LINE.match(text):
-        return "mail"
-    return "log" if _LOG_LINE.match(text.partition(b"\n")[2]) else None  # its first line may be cut, as by tail -c
+    return "mail" if _HEADER_LINE.match(text) else _kind_of_cut(text)
+
+
+def _kind_of_cut(text: bytes) -> Kind | None:
+    """The kind by the second line, where the first may be cut, as by `tail -c`."""
+    return "log" if _LOG_LINE.match(text.partition(b"\n")[2]) else None
 
 
 def _why_unknown(first: bytes) -> str:
