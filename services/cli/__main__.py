@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "freeze": ("services.cli.freeze", "Slow and refuse nothing, age no case."),
     "unfreeze": ("services.cli.freeze", "Lift the freeze."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
+    "simulate": ("services.cli.simulate", "Try a policy on a made-up population."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
     "audit": ("services.cli.audit", "Prove the log right, show its past."),
     "edge": ("services.cli.edge", "Run one edge beside an MTA."),
