@@ -23,7 +23,8 @@ from shared.domain.explain import server_state
 from shared.domain.explanation import ServerState
 from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen
+from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetMode
+from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers
 from shared.domain.state import Server
 
@@ -144,7 +145,8 @@ class Replay:
             return
         before = self._recorded
         other = self._other = _Branch(before.policy, before.law)
-        other.restore(_copied(before.servers), before.requests)
+        kept = before.reprieves
+        other.restore(_copied(before.servers), before.requests, Reprieves(kept.accounts, kept.in_force()))
         version = max(self._policy.version, before.policy.version + 1)  # the question is what it brings
         adopted = AdoptPolicy(
             id="what-if-adopted",
@@ -183,7 +185,7 @@ class Replay:
         if isinstance(event, e.ServerSighted):
             return ServerSeen(facts=event.facts, reading=event.reading, origin=event.evidence)
         request = event.request if isinstance(event, e.RequestDecided | e.PolicyAdopted) else None
-        if isinstance(request, AdoptPolicy):
+        if isinstance(request, AdoptPolicy | SetMode):
             self._adoptions += isinstance(event, e.PolicyAdopted)
             return None
         if isinstance(request, ReportNotice):
