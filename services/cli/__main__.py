@@ -4,6 +4,8 @@
 Every error is one line on stderr; exit code 1, or 2 where the command line itself is wrong.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -30,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "freeze": ("services.cli.freeze", "Slow and refuse nothing, age no case."),
     "unfreeze": ("services.cli.freeze", "Lift the freeze."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
+    "simulate": ("services.cli.simulate", "Try a policy on a made-up population."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
     "audit": ("services.cli.audit", "Prove the log right, show its past."),
     "edge": ("services.cli.edge", "Run one edge beside an MTA."),
@@ -39,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "contract": ("services.cli.contract", "Write the schemas of the topics."),
 }
 _USAGE_CODE = 2
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it
 # The root of all complaints about a command line; Typer has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -124,6 +128,12 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # `patchgate ... | head`: the reader has enough
         sys.stderr.close()
+        code = 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what still waits to be written fails no more
+        fail(f"the output could not be written whole: {error.strerror}; make room and run it again")
         code = 1
     sys.exit(code)
 

@@ -146,7 +146,11 @@ def _step_in_words(event: e.Event) -> str:
         case e.StageEntered():
             text = f"stage {event.stage}: {event.throttle_minutes_per_hour} min/h deferred, {event.block_minutes_per_hour} min/h refused"
         case e.BlockingGranted():
-            text = f"blocking granted, from stage {event.rows[0].stage} on"
+            text = f"blocking granted, {'only' if event.rest else 'from'} stage {event.rows[0].stage}{'' if event.rest else ' on'}"
+        case e.BlockingSigned():
+            text = f"an operator signed that stage {event.stage} may begin"
+        case e.BlockingWaits():
+            text = f"blocking waits for the cap of the day: place {event.place}, not before {event.day.isoformat()}"
         case e.NoticeDue():
             text = f"notice {event.notice} due: {event.kind.replace('-', ' ')}"
         case e.NoticeSettled():

@@ -77,8 +77,8 @@ class View:
     def _take_state(self, key: bytes, value: bytes | None) -> None:
         if key == t.KEY_POSITION:
             self.position = _position(value)
-        elif key == t.KEY_POLICY or key.startswith(t.KEY_REQUEST_PREFIX):
-            return  # the policy is read from `decisions`, as the edges read it; request ids are the enforcer's own
+        elif key == t.KEY_POLICY or key.startswith((t.KEY_REQUEST_PREFIX, t.KEY_ACCOUNT_PREFIX)):
+            return  # the policy is read from `decisions`, as the edges read it; the rest is the enforcer's own
         elif value is None:
             self.servers.pop(_text(key), None)
         else:

@@ -13,6 +13,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain import schedule
+from shared.domain.blocking import as_if_given, grant_at, waits_for
 from shared.domain.build import Build
 from shared.domain.catalogue import Assessment, BuildCatalogue, KnownUpdate
 from shared.domain.evidence import Reading
@@ -269,26 +270,17 @@ class _CaseView:
         )
 
     def _grant_later(self) -> timedelta:
-        """By how much blocking comes later than planned, at least: without a delivered notice as if one came right now."""
+        """By how much blocking comes later than planned, at least: what is missing counts as if it came right now."""
         if not self.case.blocking:
             return timedelta()
-        # The rule stands once, in `schedule`; asking it here keeps the two from disagreeing.
-        as_if = {"delivered_law": self.law.now} if self._notice_missing() else {}
-        case = msgspec.structs.replace(self.case, **as_if)
-        grant = schedule.grant_at(case, self.policy)
+        # The rule stands once, in `blocking`; asking it here keeps the two from disagreeing.
+        case = as_if_given(self.server, self.case, self.policy, self.law.now)
+        grant = grant_at(self.server, case, self.policy)
         planned = case.blocking[0].since
         return max(timedelta(), grant - planned) if grant is not None else timedelta()
 
-    def _notice_missing(self) -> bool:
-        return self.policy.notices.needed_for_blocking and self.case.delivered_law is None
-
     def _blocking_waits_for(self) -> str:
-        if not self.case.blocking:
-            return ""
-        hours = self.policy.notices.hours_before_blocking
-        if self._notice_missing():
-            return f"a delivered notice: none was delivered so far, and blocking begins {hours} hours after one at the earliest"
-        return "its day"
+        return waits_for(self.server, self.case, self.law, self.policy) if self.case.blocking else ""
 
     def _window(self, now: datetime) -> Window | None:
         row = self.row

@@ -8,7 +8,7 @@ is read of it. All others are read whole and decided by `decide.py`, whose answe
 | the reading's standing at its floor | no news | until |
 |---|---|---|
 | at or above, nothing counts against the product | ever | the next floor takes effect |
-| unknown, or below without a tie that opens | ever | the next floor takes effect |
+| unknown, or below without a tie that opens, or struck | ever | the next floor takes effect |
 | below, with a case | as long as the day has its reading below the floor | the day ends |
 | below, without a case | in an hour that counts already | the hour ends |
 
@@ -86,7 +86,7 @@ class Repeats:
         standing = floor.standing(reading) if floor else Standing.UNKNOWN
         if standing is Standing.AT_OR_ABOVE and any(hour.product == reading.product for hour in server.hours):
             return None
-        if standing is Standing.BELOW and server.tie in self._policy.open_ties:
+        if standing is Standing.BELOW and server.tie in self._policy.open_ties and not server.strikes(reading):
             accused = _accused_span(server, case)
             if accused is None:
                 return None

@@ -130,11 +130,12 @@ class Truth:
         (tie, name), known, met = ids[0], self.servers.get(ids[0][1]), w.is_met(reading, floor)
         below = w.is_below(reading, floor) and tie in self.policy.open_ties and not facts.imported
         below = below and not self._comes_late(known, reading, floor, seen)
-        cured, dropped = self._cured(ids, reading), self._dropped(ids, reading.product) if met else []
+        lifts = [name for _, name in ids if not facts.imported or seen > self._newest_below(name, reading.product)]
+        cured, dropped = self._cured(lifts, reading), self._dropped(lifts, reading.product) if met else []
         full = known is not None and known.news_hour == w.utc_hour(at) and known.news >= NEWS_AN_HOUR
         if full and not cured and not dropped:
             return
-        hours, counted = self._hours(known, reading, seen, below=below, met=met)
+        hours, counted = self._hours(known, reading, seen, below=below, met=met and name in lifts)
         if not (cured or dropped or counted or _is_news(known, reading, tie, connector, seen, below=below)):
             return
         if not cured and not facts.imported:
@@ -155,13 +156,18 @@ class Truth:
             return False
         return known.reading.product == reading.product and w.is_met(known.reading, floor)
 
-    def _cured(self, ids: list[tuple[str, str]], reading: Reading) -> list[Case]:
+    def _newest_below(self, name: str, product: str) -> int:
+        """When the newest reading below the floor was seen: what is imported lifts only what it comes after."""
+        below = self.servers[name].below.get(product) if name in self.servers else None
+        return below[0] if below else -(1 << 40)
+
+    def _cured(self, ids: list[str], reading: Reading) -> list[Case]:
         """A cure counts for every id that the message matches: the cases whose own floor it meets."""
-        cases = [self.servers[name].case_of(reading.product) for _, name in ids if name in self.servers]
+        cases = [self.servers[name].case_of(reading.product) for name in ids if name in self.servers]
         return [case for case in cases if case and case.ends is None and w.is_met(reading, case.floor)]
 
-    def _dropped(self, ids: list[tuple[str, str]], product: str) -> list[Server]:
-        servers = [self.servers[name] for _, name in ids if name in self.servers]
+    def _dropped(self, ids: list[str], product: str) -> list[Server]:
+        servers = [self.servers[name] for name in ids if name in self.servers]
         return [server for server in servers if any(hour[1] == product for hour in server.hours)]
 
     def _hours(

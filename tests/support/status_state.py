@@ -49,7 +49,7 @@ def records_of(
     yield t.ENFORCER_STATE, t.KEY_POSITION, msgspec.json.encode(position)
     for name, server in sorted(fold.servers.items()):
         yield t.ENFORCER_STATE, name.encode(), encode_server(server)
-    yield t.DECISIONS, t.KEY_POLICY, encode(PolicyRecord(policy=fold.policy))
+    yield t.DECISIONS, t.KEY_POLICY, encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     yield from _decisions(world)
 
 

@@ -6,8 +6,10 @@ import lzma
 import os
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import pytest
 import zstandard
@@ -270,3 +272,94 @@ def test_a_line_of_any_size_costs_a_bounded_part_of_memory(
     assert peak < 2_000_000
     assert tally.mails == (3 if kind == "header" else 2)
     assert [trouble.place.partition(", ")[2] for trouble in tally.troubles] == ([place] if place else [])
+
+
+def test_a_mail_that_begins_where_none_may_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Behind a body or a header that breaks off: with its place, passed over, and its lines are nobody else's."""
+    begins = mbox(mail("other.example", "15.1.2507.27", address="192.0.2.9"))
+    body, header = mbox(GOOD + "a half"), mbox(GOOD)[:100]
+    (tmp_path / "body").write_bytes(body.rstrip(b"\n") + b"\n" + begins + mbox(GOOD))
+    (tmp_path / "header").write_bytes(header + begins + mbox(GOOD))
+    why = "another mail begins in the midst of one that breaks off: it is passed over"
+    assert look() == (3, 4, [(f"body, byte {len(body)}", why), (f"header, byte {len(header)}", why)])
+    peers = {one.peer for name in ("body", "header") for one in _tally(tmp_path / name).senders}
+    assert peers == {"192.0.2.7"}
+
+
+def test_what_stands_before_the_first_mail_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Blank lines and the mark of UTF-8, which some programs write, are nothing."""
+    (tmp_path / "a-text").write_bytes(b"From all of us\n\n" + mbox(GOOD))
+    (tmp_path / "b-none").write_bytes(b"From all of us\n")
+    for number, front in enumerate((b"", b"\n", b"\r\n\n\n", b"\xef\xbb\xbf", b">")):
+        (tmp_path / f"c-good{number}").write_bytes(front + mbox(GOOD))
+    why = "begins with no mail: what stands before the first one is passed over"
+    assert look() == (3, 6, [("a-text, byte 0", why), ("b-none, byte 0", why)])
+
+
+def test_mails_whose_lines_end_with_cr_alone_are_told_one_by_one(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """In a mailbox that others write rightly."""
+    bad = mbox(GOOD).replace(b"\n", b"\r")
+    (tmp_path / "a").write_bytes(mbox(GOOD) + bad + b"\n\n" + mbox(GOOD))
+    (tmp_path / "b").write_bytes(bad + b"\n\n" + mbox(GOOD))
+    assert look() == (3, 3, [(f"a, byte {len(mbox(GOOD))}", sources.CR_ALONE), ("b, byte 0", sources.CR_ALONE)])
+
+
+def test_a_mail_that_holds_a_nul_is_no_binary_file(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Anybody can send one, and the mailbox around it counts."""
+    text = GOOD.replace("Hello", "\0Hello")
+    (tmp_path / "box").write_bytes(mbox(text, GOOD))
+    (tmp_path / "mail").write_text(text)
+    assert look() == (0, 3, [])
+
+
+@pytest.mark.parametrize("seconds", ["1e300", "-5", "-1e300", "0", "99999999999"])
+def test_a_time_out_of_all_reason_is_none(tmp_path: Path, look: Callable[[], Looked], seconds: str) -> None:
+    """In a history; the mail counts without its day."""
+    (tmp_path / "history").write_text(f'{{"rows": [{{"ip": "192.0.2.7", "unix_time": {seconds}}}]}}')
+    assert look() == (0, 1, [])
+    assert _tally(tmp_path / "history").undated == 1
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:00:00-23:00", "0001-01-01T00:00:00+23:00", "2026-11-02T99:99:99Z"])
+def test_a_stamp_out_of_all_reason_is_told(tmp_path: Path, look: Callable[[], Looked], stamp: str) -> None:
+    """In a log; the mail counts without its day."""
+    (tmp_path / "log").write_text(logs.mail(stamp, "4Zq1abcde", "ex.example[192.0.2.7]"))
+    code, mails, [(place, why)] = look()
+    assert (code, mails, place) == (3, 1, "log, byte 0")
+    assert why.startswith("has a time in no form that is known here")
+
+
+def test_a_mail_of_the_future_is_not_the_newest_of_all(tmp_path: Path) -> None:
+    """One wrong clock, and every other server would not have been seen lately; it counts without its day."""
+    later = datetime.now(UTC) + timedelta(days=3)
+    (tmp_path / "box").write_bytes(mbox(GOOD, mail("ex.example", "15.1.2507.27", later)))
+    tally = _tally(tmp_path / "box")
+    [(_, count)] = tally.senders.items()
+    assert (tally.undated, count.mails, count.last) == (1, 2, int(FIRST.timestamp()))
+
+
+def test_a_line_of_a_log_without_end_is_passed_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece reads its own bytes and little more, though it looks for the next line."""
+    monkeypatch.setattr(sources, "PIECE_BYTES", 1_000_000)
+    monkeypatch.setattr(postfix_log, "BEYOND_BYTES", 100_000)
+    _huge(tmp_path / "huge", "log", 20_000_000)
+    pieces, read = _pieces(tmp_path / "huge"), 0
+    real = sources.open_plain
+
+    def counting(path: str) -> Any:
+        stream = real(path)
+        plain = stream.readline
+
+        def readline(size: int) -> bytes:
+            nonlocal read
+            line = plain(size)
+            read += len(line)
+            return line
+
+        lent = MagicMock(wraps=stream, readline=readline)
+        lent.__enter__.return_value = lent
+        return lent
+
+    monkeypatch.setattr(postfix_log, "open_plain", counting)
+    assert sum(tally_of(piece, OWN).mails for piece in pieces) == 2
+    assert read < 26_000_000

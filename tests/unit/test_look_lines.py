@@ -55,6 +55,26 @@ def test_dates_are_those_of_the_standard_library(date: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        '(envelope-from "a; Sun, 1 Nov 2026 00:00:00 +0000"@x.example)',
+        "(envelope-from <a;1 Nov 2026 00:00:00 +0000@x.example>)",
+        "(envelope-from a@x.example)\n\t(from x; 1 Nov 2026 00:00:00)",
+    ],
+)
+def test_what_stands_behind_the_date_dates_nothing(written: str) -> None:
+    """Some builds of Sendmail write the envelope sender there, and that is a stranger's text."""
+    value = f" from ex.example (ex.example [192.0.2.7])\n\tby mx.own.example (8.14.4/8.14.4) with ESMTP id 1;\n\tMon, 7 Sep 2026 08:00:00 GMT\n\t{written}"
+    assert seconds_of(value.encode()) == int(WHEN.timestamp())
+
+
+@pytest.mark.parametrize("date", ["31 Dec 2026 99:99:99 +0000", "31 Dec 2026 24:00:00 +0000", "31 Dec 2026 23:61:00"])
+def test_an_hour_that_is_none_dates_nothing(date: str) -> None:
+    """As a day that is none does not."""
+    assert seconds_of(f" from x by y; {date}".encode()) is None
+
+
+@pytest.mark.parametrize(
     "date", ["", "yesterday", "31 Feb 2026 08:00:00 +0000", "7 Sep 1626 08:00:00 +0000", "7 Foo 2026 08:00:00"]
 )
 def test_what_is_no_date_is_none(date: str) -> None:

@@ -58,6 +58,8 @@ def import_(paths: Paths, *, own: OwnNames = [], as_json: common.AsJson = False)
     named = frozenset(name.lower() for name in own)
     with spooled(paths) as there, watched("import") as progress:
         pieces, troubles = sorted_out(pieces_of(there))
+        if not pieces:
+            raise common.CommandError(nothing_in(troubles.troubles, troubles.troubles_all))
         owned = own_of(pieces, named)
         maker = Maker(owned, load_catalogue_of(settings.state_dir), datetime.now(UTC))
         asyncio.run(_send(settings, _records(maker, pieces, progress), maker.made))
