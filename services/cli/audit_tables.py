@@ -112,7 +112,7 @@ class Tables:
                 yield "the position holds other globals (held, rules, head or counts) than the log makes"
         if _requests_of(self._state) != fold.requests:
             yield "enforcer-state holds other request ids than the log makes"
-        if _accounts_of(self._state) != fold.reprieves.accounts:
+        if accounts_of(self._state) != fold.reprieves.accounts:
             yield "enforcer-state holds other pause accounts than the log makes"
         if not _is_policy(_read(t.DECISIONS, self._state.get(t.KEY_POLICY)), fold):
             yield "enforcer-state holds another policy, or other exemptions, than the log makes"
@@ -183,12 +183,12 @@ def _requests_of(state: dict[bytes, bytes]) -> dict[str, datetime | None]:
     }
 
 
-def _accounts_of(state: dict[bytes, bytes]) -> dict[str, Account | None]:
+def accounts_of(state: dict[bytes, bytes]) -> dict[str, Account | None]:
     """The pause accounts; None where one cannot be read."""
     return {
         key.removeprefix(t.KEY_ACCOUNT_PREFIX).decode(errors="replace"): _account(value)
         for key, value in state.items()
-        if key.startswith(t.KEY_ACCOUNT_PREFIX)
+        if key.startswith(t.KEY_ACCOUNT_PREFIX) and value
     }
 
 

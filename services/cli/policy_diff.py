@@ -55,7 +55,7 @@ async def diff(
     Raises:
         TransientError: the broker is not there.
     """
-    asked = PolicyDiff(old, new, now.law, on=on)
+    asked = PolicyDiff(old, new, now.law, on=on, reprieves=now.reprieves)
     found, servers = await newest(settings, lambda server: asked.of(server) or None)
     changes = asked.in_turn(change for of_server in found for change in of_server)
     rates = await _refusals(settings, {change.server for change in changes}) if refusals and changes else {}

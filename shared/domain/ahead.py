@@ -47,8 +47,13 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A case in a list. since: when its stage began; next_at, next_step: what it does by itself, None and "" where nothing."""
+    """
+    A case in a list. case: its number, the log record that opened it. since: when its stage began.
 
+    next_at, next_step: what it does by itself, None and "" where nothing.
+    """
+
+    case: int
     server: str
     connector: str
     product: str
@@ -69,9 +74,9 @@ def case_rows(server: Server, law: Law, policy: Policy) -> Iterator[CaseRow]:
         if state in {"no-case", "counting"}:  # cannot happen: there is a case
             continue
         row = row_in_force(alone, case, law)
-        instant = schedule.next_due(alone, policy)
-        step = schedule.fall_due(alone, law, policy, instant)[0] if instant is not None else None
+        instant, step = schedule.next_step(alone, law, policy) or (None, None)
         yield CaseRow(
+            case=case.opened_seq,
             server=server.server,
             connector=server.connector,
             product=case.product,
@@ -100,13 +105,10 @@ def ahead_of(server: Server, law: Law, policy: Policy, *, until: datetime) -> It
                 standing or "notice not settled",
             )
     for _ in range(STEPS_MAX):
-        instant = schedule.next_due(now, policy)
-        if instant is None or law.utc_of(instant) > until:
+        found = schedule.next_step(now, law, policy)  # the dates in a notice would be later ones; none is shown
+        if found is None or law.utc_of(found[0]) > until:
             break
-        at = law.utc_of(instant)
-        event = schedule.fall_due(now, law, policy, instant)[
-            0
-        ]  # the dates in a notice would be later ones; none is shown
+        at, event = law.utc_of(found[0]), found[1]
         queued = isinstance(event, e.BlockingGranted) and (waiting := now.case_of(event.product)) and waiting.waits
         kept_back = standing or ("cap of the day" if queued else "")
         yield _told(server, _product_of(event), at, step_in_words(event), _tag(event), kept_back)

@@ -57,11 +57,14 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 class PolicyDiff:
     """Compares two policies for servers as they come."""
 
-    def __init__(self, old: Policy, new: Policy, law: Law, *, on: date | None = None) -> None:
+    def __init__(
+        self, old: Policy, new: Policy, law: Law, *, on: date | None = None, reprieves: Reprieves | None = None
+    ) -> None:
         """*on*: the UTC day whose floors are compared; None: that of the newest record."""
         self._old, self._new, self._law = old, new, law
         self._day = on or law.at.astimezone(UTC).date()
         self._naming = Naming(old)
+        self._reprieves = reprieves or Reprieves()
         self._open: dict[int, int] = {}  # hash of the server id: its open cases
         self._granted: dict[str, list[caps.Waiter]] = {}
 
@@ -116,6 +119,7 @@ class PolicyDiff:
 
     def _adopted(self, server: Server) -> Iterator[e.Event]:
         view = _OneServer(server, self._law, self._old, self._naming)
+        view.reprieves = self._reprieves
         # The rule alone: asking for the whole request would check the whole policy anew for each server.
         return decide.adapted(view, self._new, self._day)
 

@@ -11,6 +11,7 @@ from shared.domain.fold import digest_of, encode_server
 from shared.domain.records import EdgeReport, Heartbeat, PolicyRecord
 from shared.domain.state import Position, decision_of
 from shared.messaging import topics as t
+from shared.messaging.asking import Outgoing
 from shared.messaging.codec import encode
 from tests.support.scenario import World
 
@@ -36,6 +37,20 @@ class StillClock:
     def real_age(self, instant: datetime) -> timedelta:
         """The plain difference."""
         return self.at - instant
+
+
+class Bus:
+    """A bus below the port: keeps what is published; `fails` is raised instead, once it is set."""
+
+    def __init__(self) -> None:
+        self.published: list[Outgoing] = []
+        self.fails: Exception | None = None
+
+    async def publish(self, record: Outgoing) -> None:
+        """Keep it."""
+        if self.fails is not None:
+            raise self.fails
+        self.published.append(record)
 
 
 def records_of(

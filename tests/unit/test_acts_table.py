@@ -79,6 +79,13 @@ def _released() -> World:
     return world
 
 
+def _mixed() -> World:
+    world = _released()
+    world.pass_time(timedelta(hours=1))
+    world.see()
+    return world
+
+
 def _exempt() -> World:
     world = aged(35)
     world.ask(SetExemption, kind="server", target=SERVER, owner="ops", until=UNTIL)
@@ -122,6 +129,7 @@ STATES: dict[str, Callable[[], World]] = {
     "paused": _paused,
     "disputed": _disputed,
     "released": _released,
+    "mixed, held": _mixed,
     "exempt": _exempt,
     "ended": _ended,
 }

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from services.cli.__main__ import run
-from services.cli.common import Answer, CommandError, request_of
+from services.cli.common import CommandError, request_of
 from services.cli.policy_diff import Diffed, diffed
 from services.cli.policy_text import policy_text
 from shared.domain import events as e
+from shared.domain.answer import Answer
 from shared.domain.policy import (
     Caps,
     Connector,
