@@ -106,7 +106,9 @@ def left_behind(server: Server, case: Case, event: e.CaseEnded) -> Server:
     if case.past is None or event.expired or event.why:
         return server
     others = [past for past in server.past if past.floor.product != case.product]
-    return msgspec.structs.replace(server, past=tuple(sorted((*others, case.past), key=lambda past: past.floor.product)))
+    return msgspec.structs.replace(
+        server, past=tuple(sorted((*others, case.past), key=lambda past: past.floor.product))
+    )
 
 
 def struck(server: Server, event: e.CaseEnded) -> Server:
