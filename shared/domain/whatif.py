@@ -350,6 +350,7 @@ _HAPPENINGS: dict[type, str | Callable[..., str]] = {
     e.CaseOpened: "case: opened",
     e.CaseReleased: "case: released",
     e.CaseMixed: "case: mixed",
+    e.CaseMoved: "case: moved",
     e.ClockStarted: "case: clock started",
     e.ClockStopped: "case: clock stopped",
     e.CaseEnded: _ended,
