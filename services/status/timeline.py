@@ -177,12 +177,13 @@ def _step_in_words(event: e.Event) -> str:
             text = f"observed from now on: the case about {event.product} stands at day 0"
         case e.StageEntered():
             text = f"stage {event.stage}: {event.throttle_minutes_per_hour} min/h deferred, {event.block_minutes_per_hour} min/h refused"
-        case e.BlockingGranted():
-            text = f"blocking granted, {'only' if event.rest else 'from'} stage {event.rows[0].stage}{'' if event.rest else ' on'}"
-        case e.BlockingSigned():
-            text = f"an operator signed that stage {event.stage} may begin"
-        case e.BlockingWaits():
-            text = f"blocking waits for the cap of the day: place {event.place}, not before {event.day.isoformat()}"
+        case e.CaseHeld() | e.CaseWentOn():
+            still = isinstance(event, e.CaseHeld)
+            text = f"{'held' if still else 'held no more'} ({event.reason}){': mail passes, the clock stands' if still else ''}"
+        case e.BlockingGranted() | e.BlockingSigned() | e.BlockingWaits():
+            text = _blocking_in_words(event)
+        case e.CaseMixed():
+            text = f"seen below the floor again before the released case had ended: {event.product} comes from two machines"
         case e.NoticeDue():
             text = f"notice {event.notice} due: {event.kind.replace('-', ' ')}"
         case e.NoticeSettled():
@@ -190,6 +191,17 @@ def _step_in_words(event: e.Event) -> str:
         case _:
             text = str(event.__struct_config__.tag)
     return text
+
+
+def _blocking_in_words(event: e.BlockingGranted | e.BlockingSigned | e.BlockingWaits) -> str:
+    match event:
+        case e.BlockingGranted():
+            stage = event.rows[0].stage
+            return f"blocking granted, stage {stage} only" if event.rest else f"blocking granted, from stage {stage} on"
+        case e.BlockingSigned():
+            return f"an operator signed that stage {event.stage} may begin"
+        case e.BlockingWaits():
+            return f"blocking waits for the cap of the day: place {event.place}, not before {event.day.isoformat()}"
 
 
 def _law_in_words(event: e.PolicyAdopted | e.HoldBegan | e.HoldEnded) -> str:

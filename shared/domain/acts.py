@@ -21,6 +21,7 @@ from shared.domain.policy import Policy, Standing
 from shared.domain.records import (
     AcknowledgeNotice,
     Act,
+    CaseAct,
     CorrectCase,
     DisputeCase,
     Exemption,
@@ -45,8 +46,6 @@ EXEMPTIONS_BYTES_MAX = 400_000
 """Exemptions in force, in number and as JSON, for the edges read all of them in one record; at the bound one more is refused."""
 
 EXEMPT_AT_MOST = timedelta(days=366)
-
-CaseAct = DisputeCase | ResolveCase | SignBlocking | AcknowledgeNotice | CorrectCase
 
 
 def decide_act(view: View, act: Act, *, at: datetime) -> list[e.Event]:

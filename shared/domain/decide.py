@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 
 from shared.domain import events as e
+from shared.domain import relapse
 from shared.domain.blocking import grant_at, grant_blocking
 from shared.domain.caps import in_turn
 from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
@@ -18,7 +19,7 @@ from shared.domain.evidence import Facts, Reading
 from shared.domain.identity import Identity
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
-from shared.domain.schedule import notice_due, plan_for
+from shared.domain.schedule import notice_due
 from shared.domain.state import Case, Law, Server
 from shared.domain.view import View
 
@@ -75,7 +76,9 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
-    news = _news(view, known, sighting, who, below=below, hours=hours) + (["cure"] if cure else [])
+    mixed = relapse.mixes(view, who, facts, reading, at.date()) if below else None
+    news = _news(view, known, sighting, who, below=below, hours=hours)
+    news += [what for what, it_is in (("cure", cure), ("mixed", mixed is not None)) if it_is]
     if not news:
         return []
     sighted = e.ServerSighted(
@@ -92,7 +95,8 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         hours=hours,
     )
     modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
-    return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
+    again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
+    return [sighted, *drops, *releases, *modes, *again, *_openings(view, sighted, floor)]
 
 
 def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
@@ -184,10 +188,11 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
         case = server.case_of(reading.product) if server and reading else None
         if server is None or case is None or reading is None or case.released_at is not None:
             continue
-        if case.floor.standing(reading) is not Standing.AT_OR_ABOVE or not _may_cure(
-            server, sighting.facts, case.product
-        ):
+        if case.floor.standing(reading) is not Standing.AT_OR_ABOVE:
             continue
+        if not _may_cure(server, sighting.facts, case.product) or relapse.is_still_seen(server, case, view.law):
+            continue
+        clock = relapse.clock_left(case, view.law)
         found.append(
             e.CaseReleased(
                 server=server_id,
@@ -196,6 +201,8 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
                 by=who.server or server_id,
                 seen_at=sighting.facts.seen_at,
                 ends_at=view.law.now + timedelta(hours=view.policy.release_hours),
+                clock=clock,
+                at_law=view.law.now if clock is not None else None,
             )
         )
         if case.enforced and case.ordinal:
@@ -223,7 +230,8 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
     peer = sighted.facts.peer
     spared = view.reprieves.spare(sighted.matches, sighted.connector, peer)
     enforced = view.policy.enforced(sighted.connector) and not spared
-    plan = plan_for(view.policy, sighted.at_law, enforced=enforced)
+    clock = relapse.clock_inherited(view, sighted) if enforced else timedelta()
+    plan = relapse.plan_again(view.policy, sighted.at_law, clock, enforced=enforced)
     opened = e.CaseOpened(
         server=sighted.server,
         product=product,
@@ -233,6 +241,7 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
         evidence=counted,
         plan=plan,
         peer=peer if spared == "peer" else "",
+        inherited=clock,
     )
     return [opened, *held_from_day0(view, sighted.server, product, sighted.connector, plan)]
 

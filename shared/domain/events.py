@@ -137,7 +137,11 @@ class AccusationDropped(_Event, frozen=True, kw_only=True, tag="accusation-dropp
 
 
 class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
-    """A case at day 0. evidence: seqs of the sightings in distinct hours that opened it. peer: as in `clock-stopped.v1`."""
+    """
+    A case at day 0, or later (inherited: the clock that it begins with). peer: as in `clock-stopped.v1`.
+
+    evidence: seqs of the sightings in distinct hours that opened it.
+    """
 
     server: str
     product: str
@@ -147,6 +151,7 @@ class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
     evidence: tuple[int, ...]
     plan: Plan
     peer: str = ""
+    inherited: timedelta = timedelta()
 
 
 class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
@@ -259,7 +264,11 @@ class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
 
 
 class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
-    """A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server."""
+    """
+    A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server.
+
+    clock, at_law: what a relapse inherits, and the law time of the release; None: nothing.
+    """
 
     server: str
     product: str
@@ -267,6 +276,17 @@ class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
     by: str
     seen_at: UtcDatetime
     ends_at: UtcDatetime
+    clock: timedelta | None = None
+    at_law: UtcDatetime | None = None
+
+
+class CaseMixed(_Event, frozen=True, kw_only=True, tag="case-mixed.v1"):
+    """A released case was seen below its floor again: it is open as before, with the clock that it was released with."""
+
+    server: str
+    product: str
+    plan: Plan
+    inherited: timedelta
 
 
 class CaseEnded(_Event, frozen=True, kw_only=True, tag="case-ended.v1"):
@@ -317,6 +337,7 @@ Event = (
     | NoticeAcknowledged
     | ReadingsLifted
     | CaseReleased
+    | CaseMixed
     | CaseEnded
     | Checkpoint
 )

@@ -11,7 +11,17 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
-from shared.domain.evolve_case import Change, acknowledged, held, struck, to_be_granted, unheld, went_on
+from shared.domain.evolve_case import (
+    Change,
+    acknowledged,
+    held,
+    left_behind,
+    mixed,
+    released,
+    struck,
+    to_be_granted,
+    went_on,
+)
 from shared.domain.state import Below, Case, Law, PendingNotice, Server
 
 
@@ -89,6 +99,7 @@ def server_of(event: e.Event) -> str | None:
             | e.NoticeAcknowledged()
             | e.ReadingsLifted()
             | e.CaseReleased()
+            | e.CaseMixed()
             | e.CaseEnded()
         ):
             return event.server
@@ -122,11 +133,13 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             blocking=event.plan.blocking,
             planned=event.plan.notices,
             exempt_peer=event.peer,
+            inherited=event.inherited or None,
         )
         return msgspec.structs.replace(
             server,
             cases=(*server.cases, case),
             hours=_without(server, event.product),
+            past=tuple(past for past in server.past if past.product != event.product),
             changed_seq=record.seq,
             policy_version=policy_version,
         )
@@ -196,12 +209,13 @@ def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> S
     event = record.event
     change, changes_decision = _change_of(event, record)
     product = getattr(event, "product", "")
-    if server.case_of(product) is None:
+    before = server.case_of(product)
+    if before is None:
         raise InvariantError(f"log record {record.seq} speaks of a case of {server.server} that is not open")
     cases = (change(case) if case.product == product else case for case in server.cases)
     server = msgspec.structs.replace(server, cases=tuple(case for case in cases if case is not None))
     if isinstance(event, e.CaseEnded):
-        server = struck(server, event)
+        server = struck(left_behind(server, before, event), event)
     if not changes_decision:
         return server
     return msgspec.structs.replace(server, changed_seq=record.seq, policy_version=policy_version)
@@ -225,8 +239,8 @@ def _change_of(event: e.Event, record: e.LogRecord) -> tuple[Change, bool]:
             change, told = to_be_granted(event), False
         case e.NoticeDue() | e.NoticeSettled() | e.NoticeAcknowledged():
             change, told = _notice(event, record), False
-        case e.CaseReleased():
-            change = _released(event, record)
+        case e.CaseReleased() | e.CaseMixed():
+            change = released(event, record) if isinstance(event, e.CaseReleased) else mixed(event)
         case e.CaseEnded():
             change, told = _ended, event.expired or bool(event.why)
         case _:  # cannot happen: `server_of` names no server for the rest, and sightings and openings were taken above
@@ -246,6 +260,7 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         delivered_law=None,
         waits=None,
         signed=(),
+        inherited=None,
         holds=tuple(hold for hold in case.holds if hold.reason == "dispute"),  # who decides it has not done so
         kept=None,
         exempt_peer=event.peer if isinstance(event, e.ClockStopped) else "",
@@ -287,12 +302,6 @@ def _notice_settled(event: e.NoticeSettled) -> Change:
         return msgspec.structs.replace(case, pending=kept, delivered_law=delivered)
 
     return change
-
-
-def _released(event: e.CaseReleased, record: e.LogRecord) -> Change:
-    return lambda case: msgspec.structs.replace(
-        unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=(), waits=None
-    )
 
 
 def _ended(case: Case) -> None:

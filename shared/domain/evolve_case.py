@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from shared.domain import events as e
-from shared.domain.state import Case, CaseHold, Kept, Server, Signed, Waiting
+from shared.domain.state import Case, CaseHold, Kept, Past, Server, Signed, Waiting
 
 Change = Callable[[Case], Case | None]
 
@@ -66,6 +66,47 @@ def to_be_granted(event: e.BlockingWaits | e.BlockingSigned) -> Change:
         return lambda case: msgspec.structs.replace(case, waits=waits)
     signed = Signed(stage=event.stage, at_law=event.at_law)
     return lambda case: msgspec.structs.replace(case, signed=(*case.signed, signed))
+
+
+def released(event: e.CaseReleased, record: e.LogRecord) -> Change:
+    """All is lifted; what a relapse may inherit is kept."""
+
+    def change(case: Case) -> Case:
+        past = None
+        if event.clock is not None and event.at_law is not None:
+            past = Past(product=case.product, clock=event.clock, released_law=event.at_law, cured_at=event.seen_at)
+        return msgspec.structs.replace(
+            unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=(), waits=None, past=past
+        )
+
+    return change
+
+
+def mixed(event: e.CaseMixed) -> Change:
+    """It is open again, with a way of its own; notices of before are of no use to it."""
+    return lambda case: msgspec.structs.replace(
+        case,
+        rows=event.plan.rows,
+        entered=1,
+        blocking=event.plan.blocking,
+        planned=event.plan.notices,
+        pending=(),
+        delivered_law=None,
+        released_at=None,
+        ends_law=None,
+        signed=(),
+        inherited=event.inherited or None,
+        past=None,
+        mixed=True,
+    )
+
+
+def left_behind(server: Server, case: Case, event: e.CaseEnded) -> Server:
+    """With what *case* leaves to a relapse, now that it has ended; nothing if it was no release that ended it."""
+    if case.past is None or event.expired or event.why:
+        return server
+    others = [past for past in server.past if past.product != case.product]
+    return msgspec.structs.replace(server, past=tuple(sorted((*others, case.past), key=lambda past: past.product)))
 
 
 def struck(server: Server, event: e.CaseEnded) -> Server:

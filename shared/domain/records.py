@@ -191,6 +191,7 @@ class SetMode(_Act, frozen=True, kw_only=True, tag="mode.v1"):
     mode: Mode
 
 
+CaseAct = DisputeCase | ResolveCase | SignBlocking | AcknowledgeNotice | CorrectCase
 Act = (
     PauseAccount
     | ResumeAccount

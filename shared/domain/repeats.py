@@ -12,7 +12,7 @@ is read of it. All others are read whole and decided by `decide.py`, whose answe
 | below, with a case | as long as the day has its reading below the floor | the day ends |
 | below, without a case | in an hour that counts already | the hour ends |
 
-None of this holds where the reading would release an open case, or where another id that the message matches is known.
+None of this holds where the reading would release an open case or open a released one again, or where another id that the message matches is known.
 It depends on the server's state and the policy alone: when either changes it is worked out anew.
 """
 
@@ -80,6 +80,8 @@ class Repeats:
         """Which sightings of *server* are surely no news; None where that cannot be said."""
         reading = server.reading
         case = server.case_of(reading.product)
+        if case is not None and case.past is not None:
+            return None  # one reading below the floor opens it again
         if case is not None and case.released_at is None and case.floor.standing(reading) is Standing.AT_OR_ABOVE:
             return None
         floor, (since, until) = self._wave(reading.product, server.last_seen.date())

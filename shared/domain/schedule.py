@@ -34,13 +34,14 @@ def plan_for(policy: Policy, day0: datetime, *, enforced: bool) -> e.Plan:
         return e.Plan(rows=rows[:1])
     granted = tuple(row for row in rows if not row.block_minutes_per_hour)
     blocking = rows[len(granted) :]
-    return e.Plan(rows=granted, blocking=blocking, notices=_ladder(policy, granted, blocking))
+    return e.Plan(rows=granted, blocking=blocking, notices=ladder(policy, granted, blocking))
 
 
-def _ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...]) -> tuple[e.PlannedNotice, ...]:
+def ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...]) -> tuple[e.PlannedNotice, ...]:
+    """The notices of a way that begins with the first row of *granted*."""
     day0 = granted[0].since
-    planned = [e.PlannedNotice(kind="opening", since=day0, stage=1)]
-    for row in granted[1:2]:
+    planned = [e.PlannedNotice(kind="opening", since=day0, stage=granted[0].stage)]
+    for row in () if granted[0].throttle_minutes_per_hour else granted[1:2]:
         before = max(day0, row.since - timedelta(days=policy.notices.before_throttling_days))
         planned.append(e.PlannedNotice(kind="before-throttling", since=before, stage=row.stage))
     planned += [e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in granted[1:]]

@@ -56,12 +56,22 @@ class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     planned: tuple[PlannedNotice, ...] = ()
 
 
+class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen."""
+
+    product: str
+    clock: timedelta
+    released_law: UtcDatetime
+    cured_at: UtcDatetime
+
+
 class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
+    inherited: the clock that it began with. past: set by a release, if a relapse can inherit. mixed: opened again after a release.
     waits: set while the cap of the day lets it not be blocked. signed: the stages that operators signed.
     holds: why it is held. kept: its way of before while it is held; an observed case may have holds, and keeps nothing.
     disputed: whether it ever was. exempt_peer: the exempt peer for which its clock stands, "" for none.
@@ -84,6 +94,9 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     ends_law: UtcDatetime | None = None
     waits: Waiting | None = None
     signed: tuple[Signed, ...] = ()
+    inherited: timedelta | None = None
+    past: Past | None = None
+    mixed: bool = False
     holds: tuple[CaseHold, ...] = ()
     kept: Kept | None = None
     disputed: bool = False
@@ -114,7 +127,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
-    struck: readings of it that count no more. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    struck: readings of it that count no more. past: what released cases left behind. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
@@ -133,6 +146,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     news_hour: int = 0
     news: int = 0
     struck: tuple[Struck, ...] = ()
+    past: tuple[Past, ...] = ()
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
@@ -140,6 +154,10 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
             if case.product == product:
                 return case
         return None
+
+    def past_of(self, product: str) -> Past | None:
+        """What the last case about *product* left behind."""
+        return next((past for past in self.past if past.product == product), None)
 
     def strikes(self, reading: Reading) -> bool:
         """Whether *reading* of it was struck."""

@@ -7,7 +7,8 @@ and the same instants, under the other policy. What each brings is matched; only
 What the log cannot tell: sightings that were no news under the policy of their day are not in it, so a server that only the
 other policy accuses may be seen in too few hours to get a case; it then shows up as counting. A notice that was never sent
 has no outcome; with `assume_delivered` every notice arrives at once.
-Policies that were adopted on the way are left out: the other policy stays.
+Policies that were adopted and modes that were set on the way are left out: the other policy stays. An act on a case is taken
+as one on the case about the same product.
 """
 
 from collections import Counter
@@ -23,7 +24,7 @@ from shared.domain.explain import server_state
 from shared.domain.explanation import ServerState
 from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetMode
+from shared.domain.records import AdoptPolicy, CaseAct, Origin, ReportNotice, ServerSeen, SetMode
 from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers
 from shared.domain.state import Server
@@ -184,7 +185,14 @@ class Replay:
             return None
         if isinstance(request, ReportNotice):
             return None if self._delivered else self._renamed(request)
-        return request
+        return self._of_its_case(request) if isinstance(request, CaseAct) else request
+
+    def _of_its_case(self, act: CaseAct) -> CaseAct:
+        """The act, on the case about the same product in the other world; as it is where there is none: it has no effect then."""
+        here, there = self._recorded.servers.get(act.server), self._other and self._other.servers.get(act.server)
+        product = next((case.product for case in here.cases if case.opened_seq == act.case), "") if here else ""
+        case = there.case_of(product) if there else None
+        return act if case is None else msgspec.structs.replace(act, case=case.opened_seq)
 
     def _renamed(self, report: ReportNotice) -> ReportNotice | None:
         """The report, about the notice of the same kind in the other world; None where that has none pending."""
@@ -314,6 +322,7 @@ class _Ledger:
 _OF_CASES: dict[type, str] = {
     e.CaseOpened: "case: opened",
     e.CaseReleased: "case: released",
+    e.CaseMixed: "case: mixed",
     e.ClockStarted: "case: clock started",
     e.ClockStopped: "case: clock stopped",
 }
@@ -322,7 +331,9 @@ _OF_CASES: dict[type, str] = {
 def _happening(event: e.Event) -> str | None:
     """What *event* means for a case; None for all that is no matter of one."""
     if isinstance(event, e.CaseEnded):
-        return "case: expired" if event.expired else "case: ended"
+        return "case: expired" if event.expired else f"case: {event.why or 'ended'}"
+    if isinstance(event, e.CaseHeld | e.CaseWentOn):
+        return f"case: {'held' if isinstance(event, e.CaseHeld) else 'no longer held'} ({event.reason})"
     if isinstance(event, e.StageEntered):
         return (
             f"stage: {event.throttle_minutes_per_hour} minutes an hour deferred, {event.block_minutes_per_hour} refused"

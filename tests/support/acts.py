@@ -20,7 +20,7 @@ from shared.domain.records import (
     SetMode,
     SignBlocking,
 )
-from tests.support.scenario import NAME, PEER, SERVER, World
+from tests.support.scenario import FLOOR_2016, NAME, PEER, SERVER, World, reading
 
 DAY = timedelta(days=1)
 BRANCH = f"{NAME}@branch"
@@ -70,6 +70,10 @@ def acts_story(tell: Callable[[World], None] = lambda _: None) -> World:
     world.ask_of_case(DisputeCase, BRANCH)
     tell(world)
     world.ask_of_case(ResolveCase, BRANCH, outcome="rejected")
+    world.see(reading(build=FLOOR_2016), **IN_BRANCH)
+    tell(world)
+    world.pass_time(timedelta(hours=1))
+    world.see(**IN_BRANCH)
     world.ask(SetMode, connector="branch", mode="observe")
     world.ask_of_case(CorrectCase, BRANCH)
     tell(world)

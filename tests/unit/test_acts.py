@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.domain import events as e
 from shared.domain.acts import STRUCK_MAX
 from shared.domain.build import Build
 from shared.domain.holds import clock_of
-from shared.domain.records import DisputeCase, ResolveCase
+from shared.domain.records import DisputeCase, ResolveCase, SignBlocking
 from shared.domain.state import Case
 from tests.support.acts import aged, outcome
 from tests.support.scenario import E2007, FLOOR_2016, SERVER, World, policy_for, reading
@@ -181,3 +182,12 @@ def test_an_act_on_a_case_that_closed_a_second_ago_has_no_effect(kind: Any) -> N
     world.pass_time(DAY + timedelta(seconds=1))
     more = {"outcome": "rejected"} if kind is ResolveCase else {}
     assert outcome(world.ask(kind, server=SERVER, case=seq, **more)) == "no effect"
+
+
+def test_a_held_case_may_be_signed_where_blocking_needs_no_notice() -> None:
+    """Nothing of it depends on whether the case runs: there is nothing to sign, and that is told."""
+    needed = msgspec.structs.replace(policy_for().notices, needed_for_blocking=False)
+    world = aged(35, policy=policy_for(notices=needed))
+    plain = outcome(world.ask_of_case(SignBlocking, stage=5))
+    world.ask_of_case(DisputeCase)
+    assert outcome(world.ask_of_case(SignBlocking, stage=5)) == plain

@@ -336,10 +336,15 @@ def test_each_kind_of_event_has_its_words() -> None:
         queued.open_case()
         queued.settle()
         queued.pass_time(DAY)
+    mixed = World()
+    mixed.open_case()
+    mixed.see(reading(build=FLOOR_2016))
+    mixed.pass_time(timedelta(hours=1))
+    mixed.see()
     signed = World()
     signed.open_case()
     signed.ask_of_case(SignBlocking, stage=5)
-    world.log += [*queued.log, *signed.log]
+    world.log += [*queued.log, *signed.log, *mixed.log]
     kept = Timelines()
     words: dict[str, str] = {}
     for record, _ in world.log:
@@ -356,6 +361,8 @@ def test_each_kind_of_event_has_its_words() -> None:
                 "notice-due",
                 "notice-settled",
                 "case-released",
+                "case-mixed",
+                "case-held",
                 "case-ended",
             ),
             *("policy-adopted", "hold-began", "hold-ended"),
