@@ -199,6 +199,18 @@ def test_a_directory_without_rights_is_told(
     assert look() == (3, 1, [("secret", "cannot be read: permission denied")])
 
 
+def test_a_link_to_a_directory_elsewhere_is_told(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, look: Callable[[], Looked]
+) -> None:
+    """It is not followed, so that no circle has us; one to a directory that is read anyway is nothing."""
+    (tmp_path / "box").write_bytes(mbox(GOOD))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "round").symlink_to(tmp_path)
+    (tmp_path / "deep" / "out").symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    why = "is a link to a directory elsewhere, and is not followed: name that directory, too"
+    assert look() == (3, 1, [("deep/out", why)])
+
+
 def test_a_log_of_another_year_s_form_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
     """Its mails count, without their day."""
     text = logs.mail("2019 Nov  2 10:11:12", "4Zq1abcde", "ex.example[192.0.2.7]")
