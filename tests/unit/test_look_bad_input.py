@@ -1,6 +1,7 @@
 """Bad input: told with place and reason, skipped, counted at the end, and the exit code says so; never a traceback."""
 
 import gzip
+import io
 import json
 import lzma
 import os
@@ -198,6 +199,18 @@ def test_a_directory_without_rights_is_told(
     assert look() == (3, 1, [("secret", "cannot be read: permission denied")])
 
 
+def test_a_link_to_a_directory_elsewhere_is_told(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, look: Callable[[], Looked]
+) -> None:
+    """It is not followed, so that no circle has us; one to a directory that is read anyway is nothing."""
+    (tmp_path / "box").write_bytes(mbox(GOOD))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "round").symlink_to(tmp_path)
+    (tmp_path / "deep" / "out").symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    why = "is a link to a directory elsewhere, and is not followed: name that directory, too"
+    assert look() == (3, 1, [("deep/out", why)])
+
+
 def test_a_log_of_another_year_s_form_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
     """Its mails count, without their day."""
     text = logs.mail("2019 Nov  2 10:11:12", "4Zq1abcde", "ex.example[192.0.2.7]")
@@ -339,10 +352,9 @@ def test_a_mail_of_the_future_is_not_the_newest_of_all(tmp_path: Path) -> None:
 
 
 def test_a_line_of_a_log_without_end_is_passed_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each piece reads its own bytes and little more, though it looks for the next line."""
+    """Each piece reads its own bytes and a bounded part behind them, and one in which no line begins has nothing to tell."""
     monkeypatch.setattr(sources, "PIECE_BYTES", 1_000_000)
-    monkeypatch.setattr(postfix_log, "BEYOND_BYTES", 100_000)
-    _huge(tmp_path / "huge", "log", 20_000_000)
+    place = _huge(tmp_path / "huge", "log", 20_000_000)
     pieces, read = _pieces(tmp_path / "huge"), 0
     real = sources.open_plain
 
@@ -361,5 +373,14 @@ def test_a_line_of_a_log_without_end_is_passed_over_once(tmp_path: Path, monkeyp
         return lent
 
     monkeypatch.setattr(postfix_log, "open_plain", counting)
-    assert sum(tally_of(piece, OWN).mails for piece in pieces) == 2
-    assert read < 26_000_000
+    tallies = [tally_of(piece, OWN) for piece in pieces]
+    assert sum(tally.mails for tally in tallies) == 2
+    assert [one.place.partition(", ")[2] for tally in tallies for one in tally.troubles] == [place]
+    assert read < 46_000_000
+
+
+def test_lines_are_given_that_begin_between_two_bytes() -> None:
+    """A line that begins before the end is given whole; the next is not even read."""
+    stream = io.BytesIO(b"one\ntwo\nthree\nfour\nfive\n")
+    assert list(sources.lines_of(stream, 2, 9, 99)) == [(4, b"two", True), (8, b"three", True)]
+    assert stream.tell() == len(b"one\ntwo\nthree\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.look.headers import received_of, seconds_of
+from services.cli.look.headers import RECEIVED_MAX, instant_of, received_of, seconds_of
 from services.cli.look.own_line import handover_of, normal, text_of
 from services.cli.look.own_names import Chains, infer, merged, note_chain
 from shared.domain.received import read_line
@@ -63,9 +63,24 @@ def test_dates_are_those_of_the_standard_library(date: str) -> None:
     ],
 )
 def test_what_stands_behind_the_date_dates_nothing(written: str) -> None:
-    """Some builds of Sendmail write the envelope sender there, and that is a stranger's text."""
-    value = f" from ex.example (ex.example [192.0.2.7])\n\tby mx.own.example (8.14.4/8.14.4) with ESMTP id 1;\n\tMon, 7 Sep 2026 08:00:00 GMT\n\t{written}"
+    """Some builds of Sendmail write the envelope sender there, and that is a stranger's text, as HELO is."""
+    value = f" from 1 Nov 2026 00:00:00 (ex.example [192.0.2.7])\n\tby mx.own.example (8.14.4/8.14.4) with ESMTP id 1;\n\tMon, 7 Sep 2026 08:00:00 GMT\n\t{written}"
     assert seconds_of(value.encode()) == int(WHEN.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "instant"),
+    [(0, None), (631_152_000, 631_152_000), (1.7e9, 1_700_000_000), (4_133_980_800, None), (1e300, None)],
+)
+def test_an_instant_is_of_1990_to_2100(seconds: float, instant: int | None) -> None:
+    """What another program tells as a number of seconds can be anything."""
+    assert instant_of(seconds) == instant
+
+
+def test_the_values_of_one_mail_are_bounded() -> None:
+    """Top first; no server lets a mail make as many hops."""
+    values = received_of(b"".join(b"Received: %d\n" % number for number in range(RECEIVED_MAX + 20)))
+    assert values == [b" %d" % number for number in range(RECEIVED_MAX)]
 
 
 @pytest.mark.parametrize("date", ["31 Dec 2026 99:99:99 +0000", "31 Dec 2026 24:00:00 +0000", "31 Dec 2026 23:61:00"])

@@ -99,7 +99,7 @@ def logged_in(piece: Piece) -> Iterator[Logged | Trouble]:
             beyond = bool(piece.end) and at >= piece.end
             if beyond and not reader.opened:
                 break
-            lines += not beyond
+            lines += 1
             if not whole and too_long is None and not beyond:
                 too_long = at
             parts = _parts(line)

@@ -136,11 +136,22 @@ def _files_below(top: Path) -> Iterator[tuple[str, int] | Trouble]:
         inner.sort()
         if Path(directory).name == "tmp" and (Path(directory).parent / "cur").is_dir():
             continue  # of a Maildir: mails that are not wholly there
+        yield from _links_out(Path(directory), inner, top)
         for name in sorted(names):
             yield from _file_in(Path(directory) / name)
         yield from troubles
         troubles.clear()
     yield from troubles
+
+
+def _links_out(directory: Path, inner: Sequence[str], top: Path) -> Iterator[Trouble]:
+    """The links in *directory* to directories that do not lie below *top*."""
+    for name in inner:
+        link = directory / name
+        if link.is_symlink() and not link.resolve().is_relative_to(top.resolve()):
+            yield Trouble(
+                str(link), "is a link to a directory elsewhere, and is not followed: name that directory, too"
+            )
 
 
 def _file_in(path: Path) -> Iterator[tuple[str, int] | Trouble]:
