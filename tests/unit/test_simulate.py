@@ -378,3 +378,10 @@ def test_days_pass_as_told() -> None:
     found = simulated(shipped(), seed=1, servers=5, days=3, begin=BEGIN)
     assert (found.begin, [day.day for day in found.days]) == (BEGIN, [1, 2, 3])
     assert BEGIN + timedelta(days=3) > first_day(shipped())
+
+
+def test_the_page_in_docs_tells_the_habits_as_they_are() -> None:
+    """Assumptions that are changed are changed there, too."""
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text(encoding="utf-8")
+    for habit in HABITS:
+        assert f"| {habit.name} | {habit.share} % | {habit.means} |" in page
