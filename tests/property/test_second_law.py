@@ -47,14 +47,18 @@ def test_both_laws_say_the_same_in_whatever_hypothesis_draws() -> None:
     """The machine: more than 10,000 steps, in a hundred lives."""
     LawMachine.lived.clear()
     plain = settings(
-        max_examples=100, stateful_step_count=12, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
+        max_examples=100,
+        stateful_step_count=12,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(LawMachine, settings=plain)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(LawMachine, settings=plain)
     assert LawMachine.lived["steps"] > 10_000
 
 
 def test_what_differs_is_told_with_seed_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The text names the line that sees it again, and the last steps in words."""
-    monkeypatch.setattr("tests.second_law.law.NEWS_A_HOUR", 1)
+    monkeypatch.setattr("tests.second_law.sighting.NEWS_A_HOUR", 1)
     with pytest.raises(Failed, match=r"(?s)LawsDiffer.*--seed \d+ --until \d+\n.*see "):
         list(run(20_000, SEED))

@@ -1,23 +1,14 @@
 """The acts, each as its row of the page says."""
 
 import ipaddress
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain import records as r
 from tests.second_law.case import Case
-from tests.second_law.law import (
-    Pause,
-    SecondLaw,
-    Server,
-    account_of,
-    clocks,
-    end_exemption,
-    end_pause,
-    exempted_by,
-    goes_on,
-    holds,
-)
+from tests.second_law.clocks import account_of, clocks, end_exemption, end_pause, exempted_by, goes_on, holds
+from tests.second_law.law import Pause, SecondLaw, Server
 from tests.second_law.words import DAY, stands
 
 DONE, NO_EFFECT, REFUSED = "done", "no effect", "refused"
@@ -25,7 +16,7 @@ STRUCK_AT_MOST = 16
 EXEMPT_AT_MOST = 1000
 
 
-def acts(law: SecondLaw, act: Any) -> None:  # noqa: ANN401  (any act)
+def acts(law: SecondLaw, act: Any) -> None:
     """Outcome first, then what follows from it."""
     place = len(law.told)
     outcome = _of_account(law, act) if isinstance(act, r.PauseAccount | r.ResumeAccount) else _other(law, act)
@@ -70,7 +61,7 @@ def days(pause: Pause) -> list[Any]:
 # --- exemptions, struck readings -----------------------------------------------------------------------------------
 
 
-def _other(law: SecondLaw, act: Any) -> str:  # noqa: ANN401
+def _other(law: SecondLaw, act: Any) -> str:
     if isinstance(act, r.DisputeCase | r.AcknowledgeNotice):
         return _of_case(law, act, owner=act.as_owner)
     if act.as_owner:
@@ -89,23 +80,25 @@ def _other(law: SecondLaw, act: Any) -> str:  # noqa: ANN401
 
 def _exempt(law: SecondLaw, act: r.SetExemption) -> str:
     key = (act.kind, act.target)
-    if not act.why.strip():
-        return REFUSED
-    if act.until is None:
+    if act.until is None and act.why.strip():
         if key not in law.exempt:
             return NO_EFFECT
         end_exemption(law, act.kind, act.target, law.now, None)
         return DONE
-    if not law.at < act.until <= law.at + 366 * DAY or not _is_known(law, act):
+    if act.until is None or not _may_be_exempt(law, act, act.until):
         return REFUSED
     if law.exempt.get(key) == act.until:
         return NO_EFFECT
-    if len(law.exempt) >= EXEMPT_AT_MOST and key not in law.exempt:
-        return REFUSED
     law.exempt[key] = act.until
     law.told.append(("exempt", act.kind, act.target, act.until))
     clocks(law, of=exempted_by(act.kind, act.target))
     return DONE
+
+
+def _may_be_exempt(law: SecondLaw, act: r.SetExemption, until: datetime) -> bool:
+    """With a reason, for an instant to come, of something that is known; a thousand at most."""
+    fits = (act.kind, act.target) in law.exempt or len(law.exempt) < EXEMPT_AT_MOST
+    return bool(act.why.strip()) and law.at < until <= law.at + 366 * DAY and _is_known(law, act) and fits
 
 
 def _is_known(law: SecondLaw, act: r.SetExemption) -> bool:
@@ -123,24 +116,21 @@ def _is_known(law: SecondLaw, act: r.SetExemption) -> bool:
 # --- cases ---------------------------------------------------------------------------------------------------------
 
 
-def _of_case(law: SecondLaw, act: Any, *, owner: str) -> str:  # noqa: ANN401
+def _of_case(law: SecondLaw, act: Any, *, owner: str) -> str:
     server = law.servers.get(act.server)
     if owner and not (server and server.connector in [c.name for c in law.policy.connectors if c.owner == owner]):
         return REFUSED
     case = next((c for c in server.cases if c.number == act.case), None) if server else None
-    if server is None or case is None:
+    if server is None or case is None or (case.released and not isinstance(act, r.CorrectCase)):
         return NO_EFFECT
-    if isinstance(act, r.CorrectCase):
-        return _strike(law, server, case, "corrected")
-    if case.released:
-        return NO_EFFECT
-    if isinstance(act, r.DisputeCase):
-        return _dispute(law, case)
-    if isinstance(act, r.ResolveCase):
-        return _resolve(law, server, case, act.outcome)
-    if isinstance(act, r.SignBlocking):
-        return _sign(law, case, act.stage)
-    return _acknowledge(law, case)
+    decided: dict[type, Callable[[], str]] = {
+        r.CorrectCase: lambda: _strike(law, server, case, "corrected"),
+        r.DisputeCase: lambda: _dispute(law, case),
+        r.ResolveCase: lambda: _resolve(law, server, case, act.outcome),
+        r.SignBlocking: lambda: _sign(law, case, act.stage),
+        r.AcknowledgeNotice: lambda: _acknowledge(law, case),
+    }
+    return decided[type(act)]()
 
 
 def _dispute(law: SecondLaw, case: Case) -> str:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TypeGuard
+from typing import Any
 
 from shared.domain import events as e
 from shared.domain.evidence import Reading
@@ -48,7 +48,9 @@ class Always:
     room: int = 0
     law_then: datetime | None = None
 
-    def step(self, written: Iterable[e.LogRecord], patched: Reading, old: Reading, *, at: datetime, whole: bool) -> None:
+    def step(
+        self, written: Iterable[e.LogRecord], patched: Reading, old: Reading, *, at: datetime, whole: bool
+    ) -> None:
         """Note what was written and how long which row was in force, then look."""
         for record in written:
             self._note(record)
@@ -62,39 +64,44 @@ class Always:
 
     def _note(self, record: e.LogRecord) -> None:
         event = record.event
-        if isinstance(event, e.CaseOpened):
-            before = self.past.pop((event.server, event.product), None)
-            self.books[record.seq] = Ledger(_asked(self.fold.policy), stages=self.fold.policy.stages)
-            if event.inherited and before is not None:
-                self._inherits(self.books[record.seq], before)
-        elif isinstance(event, e.CaseMixed):
-            number = self._number(event.server, event.product)
-            before = self.books[number]
-            self.books[number] = Ledger(_asked(self.fold.policy), stages=self.fold.policy.stages)
-            self._inherits(self.books[number], before)
-        elif isinstance(event, e.CaseReleased):
-            self.past[event.server, event.product] = self.books[self._number(event.server, event.product)]
-        elif isinstance(event, e.ClockStarted):
-            self.books[self._number(event.server, event.product)] = Ledger(
-                _asked(self.fold.policy), stages=self.fold.policy.stages
-            )
-        elif _tells(event):
-            number = self._number(event.server, event.product)
-            if number:
-                self.books[number].told = True
-        elif isinstance(event, e.BlockingGranted):
-            if event.newly:
-                day = record.at.date()
-                self.granted_on[day] = self.granted_on.get(day, 0) + 1
-                room = max(self.room, self._room())
-                if self.granted_on[day] > room:
-                    raise Broken(f"{self.granted_on[day]} cases newly blocked on {day}, the cap is {room}")
+        match event:
+            case e.CaseOpened():
+                self.books[record.seq] = self._book(self.past.pop((event.server, event.product), None), event.inherited)
+            case e.ClockStarted():
+                self.books[self._number(event)] = self._book(None)
+            case e.CaseMixed():
+                self.books[self._number(event)] = self._book(self.books[self._number(event)], event.inherited)
+            case e.CaseReleased():
+                self.past[event.server, event.product] = self.books[self._number(event)]
+            case e.NoticeSettled(outcome="delivered") | e.NoticeAcknowledged() | e.BlockingSigned() if self._number(
+                event
+            ):
+                self.books[self._number(event)].told = True
+            case e.BlockingGranted(newly=True):
+                self._granted(record.at.date())
 
-    def _inherits(self, book: Ledger, before: Ledger) -> None:
-        """Its days of throttling; under other stages than now they cannot be told by rows, so the clock is trusted."""
-        book.throttled = before.throttled
-        if book.stages != before.stages:
-            book.asked = timedelta()
+    def _granted(self, day: date) -> None:
+        """One more is newly blocked: never more than the cap of that UTC day."""
+        self.granted_on[day] = self.granted_on.get(day, 0) + 1
+        room = max(self.room, self._room())
+        if self.granted_on[day] > room:
+            raise Broken(f"{self.granted_on[day]} cases newly blocked on {day}, the cap is {room}")
+
+    def _number(self, event: Any) -> int:
+        case = self.fold.servers[event.server].case_of(event.product)
+        return case.opened_seq if case else 0
+
+    def _book(self, before: Ledger | None, inherited: timedelta = timedelta()) -> Ledger:
+        """
+        A new one, with the days of throttling that a relapse inherits.
+
+        Under other stages than now they cannot be told by rows, so the clock is trusted.
+        """
+        book = Ledger(_asked(self.fold.policy), stages=self.fold.policy.stages)
+        if inherited and before is not None:
+            book.throttled = before.throttled
+            book.asked = book.asked if book.stages == before.stages else timedelta()
+        return book
 
     def _room(self) -> int:
         """The cap, by the cases that are open now."""
@@ -103,10 +110,6 @@ class Always:
             return sys.maxsize
         open_cases = sum(c.enforced and c.released_at is None for s in self.fold.servers.values() for c in s.cases)
         return max(caps.newly_blocked_per_day, open_cases * caps.newly_blocked_percent_of_open_cases // 100)
-
-    def _number(self, server: str, product: str) -> int:
-        case = self.fold.servers[server].case_of(product)
-        return case.opened_seq if case else 0
 
     def _server(self, server: Server, then: datetime, now: datetime) -> None:
         decision = decision_of(server)
@@ -156,12 +159,6 @@ class Always:
         floor = self.fold.policy.floor_for(old.product, at.date())
         floors = [floor, case.floor if case else None]
         return all(one is not None and one.standing(old).value == "below" for one in floors)
-
-
-def _tells(event: e.Event) -> TypeGuard[e.NoticeSettled]:
-    """A notice was delivered or acknowledged, or an operator signed."""
-    kind = type(event).__name__
-    return getattr(event, "outcome", "") == "delivered" or kind in ("NoticeAcknowledged", "BlockingSigned")
 
 
 def _asked(policy: Policy) -> timedelta:

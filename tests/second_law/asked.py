@@ -1,20 +1,26 @@
 """What follows from a request: a policy, a notice's end, a freeze; the acts stand in `acts.py`."""
 
+from datetime import datetime
+
 from msgspec.structs import replace
 
 from shared.domain.policy import Policy
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, SetMode
 from tests.second_law.acts import acts
-from tests.second_law.law import KNOWN_PLACE_AT_ADOPTION, Queue, SecondLaw, blocks, cap, clocks, place_of
+from tests.second_law.clocks import clocks
+from tests.second_law.due import fall_due
+from tests.second_law.known import KNOWN_PLACE_AT_ADOPTION
+from tests.second_law.law import SecondLaw
+from tests.second_law.queue import Queue, blocks, cap, place_of
 from tests.second_law.words import DAY, HOUR, SECOND
 
 Asked = AdoptPolicy | ReportNotice | SetFreeze | Act
 
 
-def asks(law: SecondLaw, request: Asked, at: object) -> None:
+def asks(law: SecondLaw, request: Asked, at: datetime) -> None:
     """Decide a request, and tell its outcome first."""
-    law.at = max(law.at, at)  # type: ignore[type-var, assignment]
-    law.fall_due()
+    law.at = max(law.at, at)
+    fall_due(law)
     outcome = _known(law, request)
     law.requests = {key: when for key, when in law.requests.items() if when > law.at - 16 * DAY}
     if not isinstance(request, ReportNotice):

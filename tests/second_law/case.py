@@ -103,7 +103,11 @@ class Case:
         self.enforced, self.runs, self.stages = True, [(law, None)], policy.stages
         if inherited:
             self.inherited, self.grace = inherited, timedelta(hours=policy.notices.hours_before_blocking)
-            mild = [n for n, s in enumerate(self.stages, 1) if not s.block_minutes_per_hour and s.from_day * DAY <= inherited]
+            mild = [
+                n
+                for n, s in enumerate(self.stages, 1)
+                if not s.block_minutes_per_hour and s.from_day * DAY <= inherited
+            ]
             self.entered = mild[-1]
         self.ahead = self._ladder(policy)
 
@@ -140,7 +144,9 @@ class Case:
     def next_to_grant(self) -> int | None:
         """The first blocking stage that waits for its grant."""
         first = self.first_blocking
-        return next((n for n in range(first or 1, len(self.stages) + 1) if n not in self.granted), None) if first else None
+        return (
+            next((n for n in range(first or 1, len(self.stages) + 1) if n not in self.granted), None) if first else None
+        )
 
     def day_of(self, stage: int) -> timedelta:
         """Where the clock stands on the day of a blocking stage that waits: its distance to the one before is the policy's."""

@@ -21,7 +21,7 @@ def draw_act(base: dict[str, Any], a: int, b: int, c: int, law: SecondLaw) -> r.
         return _exemption(base, b, c, law)
     if kind == 4:
         connector = ("", "internet", "branch", "partner", "nobody")[c % 5]
-        return r.SetMode(**base, connector=connector, mode=("enforce", "observe")[b // 8 % 2])  # type: ignore[arg-type]
+        return r.SetMode(**base, connector=connector, mode=("enforce", "observe")[b // 8 % 2])
     if kind == 5:
         return r.LiftStruck(**base, server=_server(c, law))
     return _of_case(base, kind, a // KINDS, c, law)
@@ -62,7 +62,7 @@ def _of_case(base: dict[str, Any], kind: int, stage: int, c: int, law: SecondLaw
     if kind < 8:
         return r.DisputeCase(**named)
     if kind == 8:
-        return r.ResolveCase(**named, outcome=("upheld", "rejected", "runs-on")[stage % 3])  # type: ignore[arg-type]
+        return r.ResolveCase(**named, outcome=("upheld", "rejected", "runs-on")[stage % 3])
     if kind == 9:
         return r.SignBlocking(**named, stage=stage % 8 + 1)
     if kind == 10:

@@ -50,7 +50,7 @@ class World:
             self.fold.take(meant, message[1], at=at)
         self._deliver(move)
 
-    def _meant(self, message: Any) -> Any:  # noqa: ANN401  (any input)
+    def _meant(self, message: Any) -> Any:
         """The same case of this world; None: left out, or there is none."""
         if isinstance(message, r.AdoptPolicy | r.ReportNotice | r.SetMode):
             return None
@@ -66,13 +66,24 @@ class World:
         for server in list(self.fold.servers.values()):
             for notice in [notice.notice for case in server.cases for notice in case.pending]:
                 report = r.ReportNotice(
-                    id="notice-" + notice, who="n", why="", made_at=at, notice=notice, server=server.server, outcome="delivered"
+                    id="notice-" + notice,
+                    who="n",
+                    why="",
+                    made_at=at,
+                    notice=notice,
+                    server=server.server,
+                    outcome="delivered",
                 )
                 self.fold.take(report, origin, at=at)
 
     def mixed(self) -> set[tuple[str, str]]:
         """Cases that were opened again after a release."""
-        return {(server.server, case.product) for server in self.fold.servers.values() for case in server.cases if case.mixed}
+        return {
+            (server.server, case.product)
+            for server in self.fold.servers.values()
+            for case in server.cases
+            if case.mixed
+        }
 
     def harshness(self) -> Harshness:
         """Block and throttle minutes in force of each case that binds."""
@@ -128,8 +139,15 @@ def watched(move: Move) -> Move:
     return at, at, False, message
 
 
-def compare(  # noqa: PLR0913
-    policy: Policy, moves: list[Move], others: list[Move], numbers: Numbers, helped: str, since: int = 0, *, but_mixed: bool = False
+def compare(
+    policy: Policy,
+    moves: list[Move],
+    others: list[Move],
+    numbers: Numbers,
+    helped: str,
+    since: int = 0,
+    *,
+    but_mixed: bool = False,
 ) -> None:
     """
     After each move from *since* on, nobody is harsher in the first than in the second.

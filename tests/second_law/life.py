@@ -139,7 +139,9 @@ def policy_of(version: int, a: int, b: int, c: int) -> Policy:
         "opening_hours": (3, 1, 2, 3)[a // 4 % 4],
         "release_hours": 24,
         "new_names_per_day": 3 if a % 7 == 6 else 100,
-        "caps": ({"newly_blocked_per_day": (1, 2)[b % 2], "newly_blocked_percent_of_open_cases": 40}, None, None)[a % 3],
+        "caps": ({"newly_blocked_per_day": (1, 2)[b % 2], "newly_blocked_percent_of_open_cases": 40}, None, None)[
+            a % 3
+        ],
         "pauses": {"days_per_year": (90, 5)[c % 2]},
         "disputes": {"days": (14, 2)[a % 2]},
         "relapses": {"days": (30, 0, 5)[b % 3], "mixed_days": (14, 2)[c % 2]},
@@ -225,7 +227,8 @@ class Life:
         back = (0, 0, 0, 0, 0, 1, 2, 5, 30, 700, -2)[b % 11]
         seen = self.pair.at - timedelta(hours=back, minutes=c % 60 if back else 0)
         facts = msgspec.convert(
-            {**SENDERS[number], "own_lines": ("line",), "seen_at": seen, "edge": "mx1", "imported": b // 11 % 12 == 11}, Facts
+            {**SENDERS[number], "own_lines": ("line",), "seen_at": seen, "edge": "mx1", "imported": b // 11 % 12 == 11},
+            Facts,
         )
         show = f"{what.product[-4:]} {what.low or ''} to {what.high or ''}" if what else "nothing"
         who = f"{facts.name} {facts.peer} {facts.client_resolve} (sender {number})"

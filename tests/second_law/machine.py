@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -16,7 +17,7 @@ byte = st.integers(0, 255)
 class LawMachine(RuleBasedStateMachine):
     """One life. lived: what all machines of a run counted."""
 
-    lived: Counter[str] = Counter()
+    lived: ClassVar[Counter[str]] = Counter()
 
     @initialize(shape=st.binary(min_size=4, max_size=4))
     def begins(self, shape: bytes) -> None:

@@ -10,7 +10,9 @@ from shared.domain.records import Origin, ServerSeen
 from shared.domain.state import decision_of
 from tests.second_law.asked import asks
 from tests.second_law.case import Case
+from tests.second_law.due import fall_due, passes
 from tests.second_law.law import SecondLaw, Server, Told
+from tests.second_law.sighting import sees
 from tests.second_law.twins import Move
 
 NOT_YET = "no rule decides it yet"
@@ -118,8 +120,8 @@ class Pair:
     def ticks(self, h: datetime) -> None:
         """A turn without an input."""
         blind = self.at - max(self.law.h, h) > BLIND_AFTER
-        self.moves.append((self.at, self.law.h if h < self.law.h else h, blind, None))
-        self.law.passes(h, self.at, blind=blind)
+        self.moves.append((self.at, max(h, self.law.h), blind, None))
+        passes(self.law, h, self.at, blind=blind)
         self._compare(self.fold.tick(at=self.at, blind=blind))
 
     def takes(self, message: Input) -> None:
@@ -132,10 +134,10 @@ class Pair:
         self.moves.append((self.at, self.law.h, blind, (message, cause)))
         written += self.fold.take(message, cause, at=self.at)
         if isinstance(message, ServerSeen):
-            self.law.sees(message.facts, message.reading, self.at)
+            sees(self.law, message.facts, message.reading, self.at)
         elif any(getattr(r.event, "reason", "") == NOT_YET for r, _ in written):
             self.law.at = self.at
-            self.law.fall_due()
+            fall_due(self.law)
             self.law.requests.setdefault(message.id, self.at)  # type: ignore[union-attr]
             self.law.told.append(("decided", "refused"))
         else:
@@ -190,7 +192,7 @@ class Pair:
         if mine != real:
             raise LawsDiffer(f"{name} at {self.law.now}:\n  second law {mine}\n  log        {real}")
 
-    def _mine(self, server: Server) -> list[object]:
+    def _mine(self, server: Server) -> list[tuple[object, ...]]:
         return sorted(
             (
                 (
@@ -208,11 +210,14 @@ class Pair:
             key=lambda one: str(one[0]),
         )
 
-    def _real(self, name: str) -> list[object]:
+    def _real(self, name: str) -> list[tuple[object, ...]]:
         server = self.fold.servers[name]
         decision = decision_of(server)
         rows = {
-            schedule.product: [(row.since, row.stage, row.throttle_minutes_per_hour, row.block_minutes_per_hour) for row in schedule.rows]
+            schedule.product: [
+                (row.since, row.stage, row.throttle_minutes_per_hour, row.block_minutes_per_hour)
+                for row in schedule.rows
+            ]
             for schedule in (decision.cases if decision else ())
         }
         now = self.fold.law.now

@@ -45,7 +45,9 @@ def run_life(seed: int, steps: int) -> Counter[str]:
             life.helped(drawn)
     except Exception as error:
         last = "\n".join(life.words)
-        raise Failed(f"{type(error).__name__}: {error}\nshape {shape!r} --seed {seed} --until {life.steps}\n{last}") from error
+        raise Failed(
+            f"{type(error).__name__}: {error}\nshape {shape!r} --seed {seed} --until {life.steps}\n{last}"
+        ) from error
     life.counts.update(life.pair.kinds)
     life.counts["steps"] += life.steps
     return life.counts

@@ -61,6 +61,8 @@ def same(one: Fold, other: Fold) -> None:
     """All that is kept is the same."""
     if one.servers != other.servers:
         names = [name for name in one.servers if one.servers.get(name) != other.servers.get(name)]
-        raise TwinsDiffer("\n".join(f"{name}:\n  {one.servers.get(name)}\n  {other.servers.get(name)}" for name in names[:2]))
+        raise TwinsDiffer(
+            "\n".join(f"{name}:\n  {one.servers.get(name)}\n  {other.servers.get(name)}" for name in names[:2])
+        )
     if (one.law.now, one.law.held_so_far, one.requests) != (other.law.now, other.law.held_so_far, other.requests):
         raise TwinsDiffer(f"{one.law}\n{other.law}")
