@@ -168,15 +168,14 @@ def _cells() -> Iterator[tuple[str, str, str]]:
     table = _table()
     for state, row in table.items():
         for act, cell in row.items():
-            if state in STATES and act in ACTS:
-                yield state, act, table[BEFORE[state]][act] if cell == "as before" else cell
+            yield state, act, table[BEFORE[state]][act] if cell == "as before" else cell
 
 
 def test_the_page_has_every_state_and_act() -> None:
-    """Nothing that is decided is missing from the page."""
+    """Nothing that is decided is missing from the page, and the other way round."""
     table = _table()
-    assert not STATES.keys() - table.keys()
-    assert all(not ACTS.keys() - row.keys() for row in table.values())
+    assert STATES.keys() == table.keys()
+    assert all(ACTS.keys() == row.keys() for row in table.values())
 
 
 @pytest.mark.parametrize(("state", "act", "cell"), list(_cells()))
