@@ -29,7 +29,8 @@ class Sighting:
     def __init__(self, law: SecondLaw, facts: Facts, reading: Reading, whose: Who) -> None:
         self.law, self.reading, self.whose = law, reading, whose
         self.imported, self.peer = facts.imported, facts.peer
-        self.tie_before = law.servers[whose.ids[0]].tie if whose.ids[0] in law.servers else whose.tie
+        before = law.servers.get(whose.ids[0])
+        self.tie = before.tie if before and KNOWN_TIE_OF_BEFORE else whose.tie
         self.seen = min(facts.seen_at, law.at)
         self.floor = floor_on(law.policy, reading.product, self.seen.date())
         self.stands = stands(self.floor, reading)
@@ -82,7 +83,7 @@ class Sighting:
         if case is None or not case.released or case.past is None or case.cured_at is None or not self.accuses:
             return None
         below = stands(case.floor, self.reading) == "below" and self.seen > case.cured_at
-        return case if below and self.enforced(case.product, self.whose.tie) else None
+        return case if below and self.enforced(case.product, self.tie) else None
 
     def _mix(self, case: Case) -> None:
         """Open again with the clock of its release, and held, but only the first time."""
@@ -179,7 +180,7 @@ class Sighting:
             for case in server.cases:
                 if case.released or case in cured:
                     continue
-                wanted = self.enforced(case.product, self.tie_before if KNOWN_TIE_OF_BEFORE else self.whose.tie)
+                wanted = self.enforced(case.product, self.tie)
                 if case.enforced or not KNOWN_OBSERVED_FORGET_PEER:
                     self._note_peer(server, case)
                 if wanted and not case.enforced and server is self.server:
