@@ -26,6 +26,7 @@ from shared.smtp.replies import check_reply_template
 
 Tie = Literal["connector", "verified", "helo", "domain", "untied"]
 Mode = Literal["observe", "enforce"]
+ConnectorName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
 
 _PEER_BITS_IPV6 = 64  # what a peer is of an IPv6 address, see `identity.peer_of`
@@ -116,14 +117,24 @@ class FloorWave(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class Connector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced."""
+    """
+    A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced.
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
+    formerly: names that it had, or of removed connectors whose servers it takes over; not written where there are none.
+    """
+
+    name: ConnectorName
     kind: Literal["on-premises", "partner", "internet"]
     ranges: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     owner: str
     mode: Mode = "observe"
+    formerly: Annotated[tuple[ConnectorName, ...], msgspec.Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those that it had."""
+        return (self.name, *(self.formerly or ()))
 
 
 class Replies(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
@@ -228,7 +239,17 @@ class Policy(
 
     def enforced(self, connector: str) -> bool:
         """Whether cases of *connector* are enforced; a connector that the policy no longer names is only observed."""
-        return self.mode == "enforce" and any(c.name == connector and c.mode == "enforce" for c in self.connectors)
+        found = self.connector_named(connector)
+        return self.mode == "enforce" and found is not None and found.mode == "enforce"
+
+    def connector_named(self, name: str) -> Connector | None:
+        """The connector that has this name, or had it; None where there is none."""
+        return next((c for c in self.connectors if name == c.name or name in c.names), None)
+
+    def present_name(self, connector: str) -> str:
+        """The name that a connector has now; as it is where the policy knows none of that name."""
+        found = self.connector_named(connector)
+        return found.name if found else connector
 
     @property
     def expire_after(self) -> timedelta:
@@ -336,6 +357,10 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
     names = [connector.name for connector in policy.connectors]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"connectors: the name {name} is used twice"
+    former = [name for connector in policy.connectors for name in connector.names[1:]]
+    for name in sorted({name for name in former if former.count(name) > 1 or name in names}):
+        held = "a connector has it now" if name in names else "it is named twice"
+        yield f"connectors: formerly: {name}: {held}, so whose servers they are could not be said"
     if [connector.kind for connector in policy.connectors].count("internet") > 1:
         yield "connectors: only one may be of kind internet"
     for connector in policy.connectors:

@@ -65,6 +65,13 @@ class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     cured_at: UtcDatetime
 
 
+class Moved(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Where a case went. case: its number, the seq of the record that opened it."""
+
+    case: int
+    server: str
+
+
 class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
@@ -127,7 +134,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
-    struck: readings of it that count no more. past: what released cases left behind. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    struck: readings of it that count no more. past: what released cases left behind. moved: cases that went to another id, the newest 16. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
@@ -147,6 +154,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     news: int = 0
     struck: tuple[Struck, ...] = ()
     past: tuple[Past, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""

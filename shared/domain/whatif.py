@@ -323,6 +323,7 @@ _OF_CASES: dict[type, str] = {
     e.CaseOpened: "case: opened",
     e.CaseReleased: "case: released",
     e.CaseMixed: "case: mixed",
+    e.CaseMoved: "case: moved",
     e.ClockStarted: "case: clock started",
     e.ClockStopped: "case: clock stopped",
 }
