@@ -179,6 +179,30 @@ def test_a_report_goes_to_the_notice_of_its_kind() -> None:
     assert one.report().notices_without_outcome == 1
 
 
+def test_what_falls_due_in_the_instant_of_an_input_has_fallen_due_before_the_next_input_of_that_instant() -> None:
+    """As in one turn of the enforcer, whose records have one instant: the report finds the notice."""
+    world = World()
+    world.see()
+    for _ in range(2):
+        world.pass_time(timedelta(hours=1))
+        world.see()
+    world.log += world.fold.tick(at=world.now, blind=False)
+    world.settle()
+    found = told(world, policy_for())
+    assert (found.differences, found.notices_without_outcome) == ((), 0)
+
+
+def test_what_falls_due_behind_the_last_input_falls_due_in_both_worlds() -> None:
+    """Stages and notices of a server that nobody sees any more."""
+    world = World()
+    world.open_case()
+    world.settle()
+    world.pass_time(timedelta(days=45))
+    found = told(world, policy_for())
+    assert found.differences == ()
+    assert found.same["stage"] == 2
+
+
 def test_sightings_that_were_no_news_are_not_in_the_log_and_the_server_counts() -> None:
     """A floor that only the other policy has: the record holds too few hours, and the report shows who is on the way."""
     low = FloorWave(product=E2016, effective=date(2026, 1, 1), builds=(Build(15, 1, 2507, 1),), source="test")
