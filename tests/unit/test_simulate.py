@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.cli import __main__ as cli
@@ -16,6 +17,7 @@ from services.cli.simulate import simulated
 from services.cli.simulate_picture import page_of, picture_of
 from services.cli.simulate_text import simulated_text, total
 from shared.domain import events as e
+from shared.domain import simulate
 from shared.domain.build import Build
 from shared.domain.fold import Written
 from shared.domain.policy import Connector, FloorWave, Policy, Stage, parse_policy, shipped_policy_text
@@ -192,8 +194,9 @@ def test_who_is_current_pays_nothing_and_who_never_patches_most() -> None:
 def test_blocking_that_lacks_a_notice_is_kept_back_and_told() -> None:
     """Servers without a contact are slowed for ever; nobody of them is refused."""
     made = Simulation(shipped(), seed=1, servers=150, begin=BEGIN)
-    last = [made.day() for _ in range(100)][-1]
-    assert total(last.groups.values()).waiting > 0
+    days = [total(made.day().groups.values()) for _ in range(100)]
+    assert days[40].waiting == 0
+    assert 0 < days[-1].waiting <= days[-1].slowed
     for life in made._lives:
         server = made.fold.servers.get(life.server or "")
         for case in server.cases if server else ():
@@ -219,6 +222,45 @@ def test_mails_fare_as_the_minutes_of_the_stage_say(minutes: tuple[int, int], de
         assert (steady.delayed, steady.bounced) == (0, 0)
     if minutes[1]:  # only who was told is refused
         assert 0 < 100 * steady.bounced / steady.sent <= bounced
+
+
+def test_tries_that_cannot_fare_otherwise_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a stage leaves no minute open: the same outcome as with all of them put to the gate."""
+    policy = policy_for(stages=stages((0, 0, 0), (1, 60, 0), (3, 20, 0)))
+    told = year(policy, servers=40, days=7)
+    monkeypatch.setattr(simulate, "_next_try", lambda now, retry, *_: now + retry)
+    assert year(policy, servers=40, days=7) == told
+    assert whole(told).delayed > 0
+    assert whole(told).bounced > 0
+
+
+def test_a_refused_mail_tells_whoever_has_no_contact() -> None:
+    """Where blocking needs no notice: all that patch promptly have done so a fortnight after their first bounce."""
+    notices = msgspec.structs.replace(policy_for().notices, needed_for_blocking=False)
+    policy = policy_for(stages=stages((0, 0, 0), (1, 0, 60)), notices=notices)
+    made = Simulation(policy, seed=1, servers=200, begin=BEGIN)
+    for _ in range(28):
+        made.day()
+    untold = [life for life in made._lives if life.sender.habit.name == "prompt" and not life.sender.contact]
+    assert untold
+    assert not any(life.old for life in untold)
+
+
+def test_who_relapses_shows_the_old_build_again_and_acts_only_when_told_again() -> None:
+    """And late, then; not a third time."""
+    made = Simulation(shipped(), seed=1, servers=200, begin=BEGIN)
+    for life in (life for life in made._lives if life.sender.habit.name == "relapses"):
+        shown = []
+        for day in range(1, 400):
+            if day in {1, 150}:
+                life.tell(day)
+            life.wake(day)
+            shown.append(life.old)
+        turns = [day for day in range(1, 399) if shown[day] != shown[day - 1]]
+        assert len(turns) == 3
+        assert 1 <= turns[0] <= 14
+        assert 20 <= turns[1] - turns[0] <= 60
+        assert 209 <= turns[2] <= 300
 
 
 def test_retries_are_the_senders_own() -> None:
@@ -336,3 +378,10 @@ def test_days_pass_as_told() -> None:
     found = simulated(shipped(), seed=1, servers=5, days=3, begin=BEGIN)
     assert (found.begin, [day.day for day in found.days]) == (BEGIN, [1, 2, 3])
     assert BEGIN + timedelta(days=3) > first_day(shipped())
+
+
+def test_the_page_in_docs_tells_the_habits_as_they_are() -> None:
+    """Assumptions that are changed are changed there, too."""
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text(encoding="utf-8")
+    for habit in HABITS:
+        assert f"| {habit.name} | {habit.share} % | {habit.means} |" in page
