@@ -41,7 +41,7 @@ body { margin: 0 auto; max-width: 1040px; padding: 1rem; font: 16px/1.5 system-u
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; } p, li { max-width: 75ch; }
 figure { margin: 1rem 0; overflow-x: auto; } svg { display: block; box-sizing: border-box; width: 100%; min-width: 640px; height: auto; border: 1px solid var(--rule); border-radius: 8px; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; } th:first-child, td:first-child, td.text, th.text { text-align: left; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; } td { white-space: nowrap; } td.text { white-space: normal; min-width: 14rem; } th:first-child, td:first-child, td.text, th.text { text-align: left; }
 caption { text-align: left; color: var(--muted); padding: .3rem 0; } .muted { color: var(--muted); }
 @media print { body { max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; } svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
