@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from services.cli.bus import table
+from shared.domain.accounts import Account
 from shared.domain.errors import RecordSchemaError
 from shared.domain.fold import Fold, digest_of
 from shared.domain.records import Decision, Heartbeat, PolicyRecord
@@ -111,6 +112,10 @@ class Tables:
                 yield "the position holds other globals (held, rules, head or counts) than the log makes"
         if _requests_of(self._state) != fold.requests:
             yield "enforcer-state holds other request ids than the log makes"
+        if accounts_of(self._state) != fold.reprieves.accounts:
+            yield "enforcer-state holds other pause accounts than the log makes"
+        if not _is_policy(_read(t.DECISIONS, self._state.get(t.KEY_POLICY)), fold):
+            yield "enforcer-state holds another policy, or other exemptions, than the log makes"
 
     # -- decisions --------------------------------------------------------------------------------------------------
 
@@ -122,9 +127,8 @@ class Tables:
         for key, value in stored.items():
             if key in expected and _read(t.DECISIONS, value) != expected[key]:
                 yield f"decisions holds another decision on {expected[key].server} than the log makes"
-        policy = _read(t.DECISIONS, self._decisions.get(t.KEY_POLICY))
-        if not isinstance(policy, PolicyRecord) or policy.policy != fold.policy:
-            yield "decisions holds another policy than the log"
+        if not _is_policy(_read(t.DECISIONS, self._decisions.get(t.KEY_POLICY)), fold):
+            yield "decisions holds another policy, or other exemptions, than the log"
         digest = sum(digest_of(key.decode(errors="replace"), value) for key, value in stored.items()) % _MODULUS
         heartbeat = self._heartbeat
         if heartbeat is not None and (heartbeat.count, heartbeat.digest) != (len(stored), f"{digest:032x}"):
@@ -133,7 +137,7 @@ class Tables:
 
 def is_server(key: bytes) -> bool:
     """Whether a key is a server id: those hold a dot or an at sign, the reserved ones neither."""
-    return not key.startswith(t.KEY_REQUEST_PREFIX) and (b"." in key or b"@" in key)
+    return not key.startswith((t.KEY_REQUEST_PREFIX, t.KEY_ACCOUNT_PREFIX)) and (b"." in key or b"@" in key)
 
 
 def _keys_differ(name: str, stored: AbstractSet[bytes], expected: AbstractSet[bytes]) -> Iterator[str]:
@@ -177,6 +181,26 @@ def _requests_of(state: dict[bytes, bytes]) -> dict[str, datetime | None]:
         for key, value in state.items()
         if key.startswith(t.KEY_REQUEST_PREFIX)
     }
+
+
+def accounts_of(state: dict[bytes, bytes]) -> dict[str, Account | None]:
+    """The pause accounts; None where one cannot be read."""
+    return {
+        key.removeprefix(t.KEY_ACCOUNT_PREFIX).decode(errors="replace"): _account(value)
+        for key, value in state.items()
+        if key.startswith(t.KEY_ACCOUNT_PREFIX) and value
+    }
+
+
+def _account(value: bytes) -> Account | None:
+    try:
+        return msgspec.json.decode(value, type=Account)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _is_policy(found: object, fold: Fold) -> bool:
+    return found == PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force())
 
 
 def _instant(value: bytes) -> datetime | None:

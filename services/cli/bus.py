@@ -3,17 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from shared.domain import events as e
+from shared.domain.answer import AnyRequest, request_in
 from shared.domain.errors import TransientError
-from shared.domain.records import AdoptPolicy, SetFreeze
 from shared.messaging import topics as t
-from shared.messaging.codec import decode, encode
+from shared.messaging.asking import outgoing
+from shared.messaging.codec import decode
 from shared.messaging.kafka import Record, new_producer, new_reader, partitions_of, running
 from shared.runtime.settings import CommonSettings
 
@@ -41,9 +42,11 @@ async def reading(settings: CommonSettings) -> AsyncIterator[AIOKafkaConsumer]:
         ) from error
 
 
-async def each(settings: CommonSettings, consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[Record]:
+async def each(
+    settings: CommonSettings, consumer: AIOKafkaConsumer, topic: str, *, start: int | None = None
+) -> AsyncGenerator[Record, None]:
     """
-    Every record of *topic* (no prefix), from its beginning to the end it has now.
+    Every record of *topic* (no prefix), from its beginning to the end it has now. start: an offset, of a single partition.
 
     Raises:
         TransientError: there is no such topic, or the broker falls silent.
@@ -51,7 +54,10 @@ async def each(settings: CommonSettings, consumer: AIOKafkaConsumer, topic: str)
     partitions = await partitions_of(consumer, settings.topic_prefix + topic)
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)
-    await consumer.seek_to_beginning(*partitions)
+    if start is None:
+        await consumer.seek_to_beginning(*partitions)
+    else:
+        consumer.seek(partitions[0], start)
     heard = time.monotonic()
     # As `read_to_end`, whose services wait for ever; whoever types a command is told.
     while behind := [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
@@ -86,14 +92,22 @@ async def table(
     return held
 
 
-async def ask(
-    settings: CommonSettings, request: AdoptPolicy | SetFreeze, topic: str, *, key: bytes | None, wait_s: float
-) -> e.LogRecord | None:
+async def ask(settings: CommonSettings, request: AnyRequest, *, wait_s: float) -> e.LogRecord | None:
     """
     Publish *request* and wait for its record on the log; None where nobody decided it in *wait_s*.
 
     Raises:
         TransientError: it could not be published.
+    """
+    return (await ask_all(settings, [request], wait_s=wait_s)).get(request.id)
+
+
+async def ask_all(settings: CommonSettings, requests: Sequence[AnyRequest], *, wait_s: float) -> dict[str, e.LogRecord]:
+    """
+    Publish *requests* in their order and wait for their records on the log; those that nobody decided in *wait_s* are missing.
+
+    Raises:
+        TransientError: they could not be published.
     """
     async with reading(settings) as log:
         partitions = await partitions_of(log, settings.topic_prefix + t.LOG)
@@ -101,23 +115,21 @@ async def ask(
         for partition, end in (await log.end_offsets(partitions)).items():
             log.seek(partition, end)
         async with running(producer := new_producer(settings.bootstrap)):
-            await producer.send_and_wait(settings.topic_prefix + topic, encode(request), key=key)
-        try:
+            for topic, key, value in map(outgoing, requests):
+                await producer.send_and_wait(settings.topic_prefix + topic, value, key=key)
+        answers: dict[str, e.LogRecord] = {}
+        with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                return await _answer(log, request.id)
-        except TimeoutError:
-            return None
+                await _answers(log, {request.id for request in requests}, answers)
+        return answers
 
 
-async def _answer(log: AIOKafkaConsumer, request_id: str) -> e.LogRecord:
-    while True:
+async def _answers(log: AIOKafkaConsumer, ids: set[str], answers: dict[str, e.LogRecord]) -> None:
+    """Fill *answers* until all of *ids* are there."""
+    while ids - answers.keys():
         for records in (await log.getmany(timeout_ms=_POLL_MS)).values():
             for record in records:
                 found: e.LogRecord = decode(t.LOG, record.value)
-                if _request_in(found.event) == request_id:
-                    return found
-
-
-def _request_in(event: e.Event) -> str | None:
-    request = event.request if isinstance(event, e.RequestDecided | e.PolicyAdopted) else None
-    return request.id if request else None
+                request = request_in(found.event)
+                if request is not None and request.id in ids:
+                    answers.setdefault(request.id, found)

@@ -48,7 +48,7 @@ def cases(
     as_json: common.AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List every case: server, product, stage and since when, what comes next and when, state."""
+    """List every case: number, server, product, stage and since when, what comes next and when, state."""
     _only_one(as_json=as_json, as_csv=as_csv)
     rows = asyncio.run(_cases(common.settings(), _states(state or []), connector))
     if as_json:
@@ -130,6 +130,7 @@ def cases_text(rows: list[CaseRow]) -> Iterator[str]:
     """A table."""
     cells = [
         (
+            str(row.case),
             row.server,
             row.product,
             row.state,
@@ -139,7 +140,7 @@ def cases_text(rows: list[CaseRow]) -> Iterator[str]:
         )
         for row in rows
     ]
-    yield from table_text(("server", "product", "state", "stage", "since", "next, not before"), cells)
+    yield from table_text(("case", "server", "product", "state", "stage", "since", "next, not before"), cells)
     yield f"{len(rows)} cases."
 
 

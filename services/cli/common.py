@@ -4,6 +4,7 @@ What all commands share: the settings, JSON, and one line on stderr for every er
 A command raises; `main` prints. Only what is cheap to import stands here: `patchgate --help` needs it.
 """
 
+import getpass
 import os
 import sys
 from typing import Annotated, TypeVar
@@ -11,13 +12,29 @@ from typing import Annotated, TypeVar
 import msgspec
 import typer
 
+from shared.domain.answer import AnyRequest
 from shared.domain.errors import ConfigError, PatchgateError
-from shared.domain.events import LogRecord, RequestDecided
-from shared.domain.records import AdoptPolicy, SetFreeze
 from shared.runtime.settings import CommonSettings, from_env
 
+
+def login() -> str:
+    """The name under which this process runs; "" where the machine knows none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
-Who = Annotated[str, typer.Option("--who", help="Your login name, never an address; it stands in the log for ever.")]
+Who = Annotated[
+    str,
+    typer.Option(
+        "--who",
+        default_factory=login,
+        show_default="your login name",
+        help="Who asks: a login name, never an address; it stands in the log for ever.",
+    ),
+]
 Why = Annotated[str, typer.Option("--why", help="The reason, for those who read the log.")]
 WaitS = Annotated[float, typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the enforcer's record.")]
 
@@ -46,35 +63,18 @@ def fail(message: str) -> None:
     print("patchgate: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line of an error
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a request. outcome: done, no effect, refused, or none yet; seq: of its log record."""
-
-    id: str
-    outcome: str = "none yet"
-    seq: int | None = None
-    reason: str = ""
-
-    @classmethod
-    def of(cls, request_id: str, record: LogRecord | None) -> "Answer":
-        """The answer that *record* is; None: nobody decided the request yet."""
-        if record is None:
-            return cls(id=request_id)
-        event = record.event
-        if isinstance(event, RequestDecided):
-            return cls(id=request_id, outcome=event.outcome, seq=record.seq, reason=event.reason)
-        return cls(id=request_id, outcome="done", seq=record.seq)
+RequestT = TypeVar("RequestT", bound=AnyRequest)
 
 
-RequestT = TypeVar("RequestT", bound=AdoptPolicy | SetFreeze)
-
-
-def request_of(kind: type[RequestT], **fields: object) -> RequestT:
+def request_of(kind: type[RequestT], /, **fields: object) -> RequestT:
     """
     A request, its fields checked as its reader will check them.
 
     Raises:
         CommandError: one cannot be used, such as an empty --who.
     """
+    if "@" in str(fields["who"]):
+        raise CommandError("--who takes a login name and no address: it stands in the log for ever")
     try:
         return msgspec.convert({"type": kind.__struct_config__.tag, **fields}, kind)
     except msgspec.ValidationError as error:
@@ -97,4 +97,5 @@ def read_text(path: str) -> str:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the name comes as text and goes no further
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"{path} cannot be read: {why}") from error

@@ -1,4 +1,4 @@
-"""`patchgate explain SERVER|PEER|QUEUE-ID`: why a server is where it is, or a mail was refused, and what comes next."""
+"""`patchgate explain CASE|SERVER|PEER|QUEUE-ID`: why a server is where it is, or a mail was refused, and what comes next."""
 
 import asyncio
 import difflib
@@ -10,8 +10,10 @@ import msgspec
 import typer
 
 from services.cli import common
+from services.cli.act_targets import is_number, server_of_case
 from services.cli.audit_tables import is_server, position_of
 from services.cli.bus import each, reading, table
+from services.cli.explain_case import CaseHistory, history_of, history_text
 from services.cli.progress import counting
 from shared.domain.errors import RecordSchemaError
 from shared.domain.explain import explain as explanation_of
@@ -47,28 +49,54 @@ def explain(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="SERVER|PEER|QUEUE-ID",
-            help="A server's id (ex07.alt.example@192.0.2.7), an address, or the queue id of a refused mail.",
+            metavar="CASE|SERVER|PEER|QUEUE-ID",
+            help="A case's number, a server's id (ex07.alt.example@192.0.2.7), an address, or the queue id of a refused mail.",
         ),
     ],
+    history: Annotated[
+        bool, typer.Option("--history", help="Of a case: each record of the log about it, read from its opening on.")
+    ] = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Tell why a server is where it is: what was seen, which case, which row, what comes next; or why a mail was refused."""
-    settings = common.settings()
-    if is_queue_id(what):
-        refused = asyncio.run(_refused(settings, what))
-        if as_json:
-            common.echo_json(refused)
-            return
-        lines = (*verdict_text(refused.verdicts), *(plain(refused.explanation) if refused.explanation else ()))
+    found = asyncio.run(_found(common.settings(), what, history=history))
+    if as_json:
+        common.echo_json(found)
     else:
-        found = asyncio.run(_explained(settings, what))
-        if as_json:
-            common.echo_json(found)
-            return
-        lines = tuple(plain(found))
-    for line in lines:
-        typer.echo(line)
+        typer.echo("\n".join(_lines(found)))
+
+
+async def _found(settings: CommonSettings, what: str, *, history: bool) -> Explanation | CaseHistory | Refused:
+    """By the look of it: digits may be a case's number, or a queue id."""
+    if is_number(what):
+        server = None if history else await server_of_case(settings, what)
+        if server is not None:
+            return await _explained(settings, server)
+        case = await _history(settings, int(what))
+        if case is not None:
+            return case
+    return await (_refused(settings, what) if is_queue_id(what) else _explained(settings, what))
+
+
+def _lines(found: Explanation | CaseHistory | Refused) -> Iterator[str]:
+    match found:
+        case CaseHistory():
+            yield from history_text(found)
+        case Refused():
+            yield from verdict_text(found.verdicts)
+            yield from plain(found.explanation) if found.explanation else ()
+        case _:
+            yield from plain(found)
+
+
+async def _history(settings: CommonSettings, number: int) -> CaseHistory | None:
+    found = await history_of(settings, number)
+    if found is None:
+        return None
+    try:
+        return msgspec.structs.replace(found, explanation=await _explained(settings, found.server))
+    except common.CommandError:  # its server was forgotten since
+        return found
 
 
 def is_queue_id(what: str) -> bool:
@@ -94,8 +122,9 @@ async def _refused(settings: CommonSettings, queue_id: str) -> Refused:
                     if verdict.queue_id == queue_id:
                         found.append(verdict)
     if not found:
+        number = ", and it is no case's number" if is_number(queue_id) else ""
         raise common.CommandError(
-            f"no edge told of a refusal of {queue_id} in the last 14 days ({count} verdicts read); a mail that passed leaves none"
+            f"no edge told of a refusal of {queue_id} in the last 14 days ({count} verdicts read){number}; a mail that passed leaves none"
         )
     verdicts = tuple(sorted(found, key=lambda verdict: verdict.at))
     try:

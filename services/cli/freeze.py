@@ -7,9 +7,9 @@ import typer
 
 from services.cli import common
 from services.cli.bus import ask
+from shared.domain.answer import Answer
 from shared.domain.events import LogRecord, RequestDecided
 from shared.domain.records import SetFreeze
-from shared.messaging import topics as t
 from shared.runtime.clock import open_clock
 
 _WAIT_S = 10.0  # a living enforcer answers in under a second
@@ -35,8 +35,8 @@ def _set(who: str, why: str, wait_s: float, *, frozen: bool, as_json: bool) -> N
     settings = common.settings()
     made_at = open_clock(settings.clock_file).now()
     request = common.request_of(SetFreeze, id=str(uuid.uuid4()), who=who, why=why, made_at=made_at, frozen=frozen)
-    record = asyncio.run(ask(settings, request, t.CONTROL, key=t.KEY_FREEZE, wait_s=wait_s))
-    answer = common.Answer.of(request.id, record)
+    record = asyncio.run(ask(settings, request, wait_s=wait_s))
+    answer = Answer.of(request.id, record)
     if as_json:
         common.echo_json(answer)
     else:

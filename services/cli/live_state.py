@@ -10,12 +10,13 @@ from typing import Generic, TypeVar
 import msgspec
 
 from services.cli import common
-from services.cli.audit_tables import is_server, position_of
+from services.cli.audit_tables import accounts_of, is_server, position_of
 from services.cli.bus import each, reading
 from services.cli.progress import counting
 from shared.domain.errors import RecordSchemaError
 from shared.domain.policy import Policy
 from shared.domain.records import PolicyRecord
+from shared.domain.reprieves import Reprieves
 from shared.domain.state import Law, Server
 from shared.messaging import topics as t
 from shared.messaging.codec import decode
@@ -25,10 +26,11 @@ Made = TypeVar("Made")
 
 
 class Live(msgspec.Struct, frozen=True):
-    """The globals of the law, and the policy in force."""
+    """The globals of the law, the policy in force, and who is spared for a while."""
 
     law: Law
     policy: Policy
+    reprieves: Reprieves = msgspec.field(default_factory=Reprieves)
 
 
 async def live(settings: CommonSettings) -> Live:
@@ -43,17 +45,19 @@ async def live(settings: CommonSettings) -> Live:
     kept: dict[bytes, bytes] = {}
     async with reading(settings) as consumer:
         async for record in each(settings, consumer, t.ENFORCER_STATE):
-            if record.key in {t.KEY_POSITION, t.KEY_POLICY} and record.value:
-                kept[record.key] = record.value
+            key = record.key or b""
+            if key in {t.KEY_POSITION, t.KEY_POLICY} or key.startswith(t.KEY_ACCOUNT_PREFIX):
+                kept[key] = record.value or b""
     position, policy = position_of(kept), kept.get(t.KEY_POLICY)
-    if position is None or policy is None:
+    if position is None or not policy:
         raise common.CommandError(
             f"nothing is known yet: the enforcer has written no state under the prefix {settings.topic_prefix}"
         )
     record_of_policy = decode(t.DECISIONS, policy)
     if not isinstance(record_of_policy, PolicyRecord):
         raise RecordSchemaError("the policy in enforcer-state is none; the next start of the enforcer writes it anew")
-    return Live(position.law, record_of_policy.policy)
+    accounts = {name: one for name, one in accounts_of(kept).items() if one is not None}
+    return Live(position.law, record_of_policy.policy, Reprieves(accounts, record_of_policy.exemptions))
 
 
 class Newest(Generic[Made]):

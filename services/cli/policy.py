@@ -17,12 +17,14 @@ from services.cli.policy_check import (
     mail_text,
     read_policy,
     refusal,
+    rules_text,
     sentence,
     usable_policy,
 )
 from services.cli.policy_diff import Diffed, diff_text
 from services.cli.policy_diff import diff as diff_of
 from services.cli.policy_text import policy_text
+from shared.domain.answer import Answer
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, PolicyRecord
 from shared.messaging import topics as t
@@ -69,7 +71,7 @@ def check(file: File, as_json: common.AsJson = False) -> None:
         raise common.CommandError(refusal(file, findings))
     if not as_json:
         typer.echo(sentence(policy))
-        typer.echo("\n".join(mail_text(checked.mail)))
+        typer.echo("\n".join((*rules_text(policy), *mail_text(checked.mail))))
 
 
 @app.command()
@@ -124,7 +126,7 @@ def adopt(
     settings = common.settings()
     made_at = open_clock(settings.clock_file).now()
     request = common.request_of(AdoptPolicy, id=str(uuid.uuid4()), who=who, why=why, made_at=made_at, policy=policy)
-    answer = common.Answer.of(request.id, asyncio.run(ask(settings, request, t.REQUESTS, key=None, wait_s=wait_s)))
+    answer = Answer.of(request.id, asyncio.run(ask(settings, request, wait_s=wait_s)))
     if as_json:
         common.echo_json(answer)
     if answer.seq is None:

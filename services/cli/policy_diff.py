@@ -22,6 +22,7 @@ _MEANS: dict[Change, str] = {
     "may-open": "get a case when that is seen in enough hours",
     "starts": "begin at day 0, for their case is enforced from now on",
     "steps": "are granted blocking at once",
+    "waits": "have all that blocking needs, and wait for the cap of the day",
     "ends": "lose their case, which expires at once",
     "stands": "go back to day 0, and are neither slowed nor refused",
     "passes": "pass with what they show, though their case goes on",
@@ -54,9 +55,9 @@ async def diff(
     Raises:
         TransientError: the broker is not there.
     """
-    asked = PolicyDiff(old, new, now.law, on=on)
+    asked = PolicyDiff(old, new, now.law, on=on, reprieves=now.reprieves)
     found, servers = await newest(settings, lambda server: asked.of(server) or None)
-    changes = tuple(change for of_server in found for change in of_server)
+    changes = asked.in_turn(change for of_server in found for change in of_server)
     rates = await _refusals(settings, {change.server for change in changes}) if refusals and changes else {}
     return diffed(old, new, changes, servers=servers, refusals_a_day=rates)
 

@@ -255,6 +255,9 @@ def decide(
     never = _never_refused(seen, message)
     if never:
         return Outcome(reason=never)
+    if table.exempts(identity, seen.facts.peer):
+        record = _record(seen, message, verdict, heartbeat.seq, now=now, spared_why="exempt")
+        return Outcome(reason="pass_exempt", record=record)
     if exempt.cover(identity, seen.facts.peer):
         observing = "exempt by the local file"
     record = _record(seen, message, verdict, heartbeat.seq, now=now, spared_why=observing)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.accounts import Account
 from shared.domain.fold import Fold, Written, digest_of, encode_server
 from shared.domain.records import Heartbeat, PolicyRecord
 from shared.domain.servers import Slot, decision_share
@@ -21,6 +22,7 @@ from shared.messaging import topics as t
 from shared.messaging.codec import encode
 
 _MODULUS = 1 << 128
+_POLICY_EVENTS = (e.PolicyAdopted, e.Exempted, e.ExemptionEnded)
 
 
 class Outgoing(NamedTuple):
@@ -60,7 +62,8 @@ class Books:
             *(decision for name in changed for decision in self._decision(fold, name)),
             *(Outgoing(t.ENFORCER_STATE, name.encode(), fold.servers.stored(name)) for name in changed),
             *self._requests_of(fold, events),
-            *(policy for _, event in events if isinstance(event, e.PolicyAdopted) for policy in policy_records(fold)),
+            *(account_record(name, fold.reprieves.accounts.get(name)) for name in fold.reprieves.take_changed()),
+            *(policy_records(fold) if any(isinstance(event, _POLICY_EVENTS) for _, event in events) else ()),
         ]
 
     def _decision(self, fold: Fold, name: str) -> Iterator[Outgoing]:
@@ -148,9 +151,15 @@ def request_record(request_id: str, decided_at: datetime | None) -> Outgoing:
     return Outgoing(t.ENFORCER_STATE, t.KEY_REQUEST_PREFIX + request_id.encode(), value)
 
 
+def account_record(name: str, account: Account | None) -> Outgoing:
+    """The record of `enforcer-state` for a pause account; None: it is forgotten."""
+    value = msgspec.json.encode(account) if account else None
+    return Outgoing(t.ENFORCER_STATE, t.KEY_ACCOUNT_PREFIX + name.encode(), value)
+
+
 def policy_records(fold: Fold) -> tuple[Outgoing, Outgoing]:
-    """The policy in force, for the edges and for the next start."""
-    value = encode(PolicyRecord(policy=fold.policy))
+    """The policy and the exemptions in force, for the edges and for the next start."""
+    value = encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     return Outgoing(t.DECISIONS, t.KEY_POLICY, value), Outgoing(t.ENFORCER_STATE, t.KEY_POLICY, value)
 
 
@@ -158,6 +167,7 @@ def whole_state(fold: Fold, found: Iterable[bytes]) -> Iterator[Outgoing]:
     """All of `enforcer-state` but the position, after it was lost. found: live keys in the topic; those left over go."""
     records = [state_of(server) for server in fold.servers.values()]
     records += [request_record(known, when) for known, when in fold.requests.items()]
+    records += [account_record(name, account) for name, account in fold.reprieves.accounts.items()]
     if not fold.is_empty:
         records.append(policy_records(fold)[1])
     yield from records

@@ -13,11 +13,13 @@ from datetime import datetime
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from shared.domain.accounts import Account
 from shared.domain.errors import ConfigError, EventSchemaError, RecordSchemaError
 from shared.domain.events import LogRecord, chain, decode_log
 from shared.domain.fold import RULES, Fold, encode_server
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
-from shared.domain.records import PolicyRecord
+from shared.domain.records import Exemption, PolicyRecord
+from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers
 from shared.domain.state import Position
 from shared.messaging import topics as t
@@ -45,6 +47,8 @@ class StoredState(msgspec.Struct, kw_only=True):
     policy: Policy | None = None
     servers: Servers = msgspec.field(default_factory=Servers)
     requests: dict[str, datetime] = {}
+    accounts: dict[str, Account] = {}
+    exemptions: tuple[Exemption, ...] = ()
     unreadable: dict[bytes, str] = {}
     encoded_alike: bool = True
 
@@ -52,6 +56,7 @@ class StoredState(msgspec.Struct, kw_only=True):
     def keys(self) -> set[bytes]:
         """All live keys."""
         known = {name.encode() for name in self.servers} | {t.KEY_REQUEST_PREFIX + r.encode() for r in self.requests}
+        known |= {t.KEY_ACCOUNT_PREFIX + name.encode() for name in self.accounts}
         reserved = {t.KEY_POSITION: self.position, t.KEY_POLICY: self.policy}
         return known | {key for key, value in reserved.items() if value is not None} | self.unreadable.keys()
 
@@ -73,10 +78,12 @@ class StoredState(msgspec.Struct, kw_only=True):
             if key == t.KEY_POSITION:
                 self.position = _POSITION.decode(value)
             elif key == t.KEY_POLICY:
-                self.policy = _policy_of(value)
+                self.policy, self.exemptions = _policy_of(value)
                 self.servers.look(self.policy)
             elif key.startswith(t.KEY_REQUEST_PREFIX):
-                self.requests[_request_id(key)] = msgspec.json.decode(value, type=datetime)
+                self.requests[_rest(key, t.KEY_REQUEST_PREFIX)] = msgspec.json.decode(value, type=datetime)
+            elif key.startswith(t.KEY_ACCOUNT_PREFIX):
+                self.accounts[_rest(key, t.KEY_ACCOUNT_PREFIX)] = msgspec.json.decode(value, type=Account)
             else:
                 self._take_server(key.decode(), value)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -92,7 +99,9 @@ class StoredState(msgspec.Struct, kw_only=True):
 
     def _forget(self, key: bytes) -> None:
         if key.startswith(t.KEY_REQUEST_PREFIX):
-            self.requests.pop(_request_id(key), None)
+            self.requests.pop(_rest(key, t.KEY_REQUEST_PREFIX), None)
+        if key.startswith(t.KEY_ACCOUNT_PREFIX):
+            self.accounts.pop(_rest(key, t.KEY_ACCOUNT_PREFIX), None)
         self.servers.remove(key.decode(errors="replace"))
 
 
@@ -111,15 +120,15 @@ class Restored(msgspec.Struct, kw_only=True):
     rebuilt: str = ""
 
 
-def _policy_of(value: bytes) -> Policy:
+def _policy_of(value: bytes) -> tuple[Policy, tuple[Exemption, ...]]:
     record = decode(t.DECISIONS, value)
     if not isinstance(record, PolicyRecord):
         raise RecordSchemaError("the key policy of enforcer-state holds no policy")
-    return record.policy
+    return record.policy, record.exemptions
 
 
-def _request_id(key: bytes) -> str:
-    return key.removeprefix(t.KEY_REQUEST_PREFIX).decode(errors="replace")
+def _rest(key: bytes, prefix: bytes) -> str:
+    return key.removeprefix(prefix).decode(errors="replace")
 
 
 async def restore(stored: StoredState, reader: AIOKafkaConsumer, prefix: str) -> Restored:
@@ -199,7 +208,7 @@ async def _read_back(stored: StoredState) -> Restored:
         if not stored.encoded_alike:
             for name in stored.servers:
                 stored.servers.put(name, stored.servers[name])
-        fold.restore(stored.servers, stored.requests)
+        fold.restore(stored.servers, stored.requests, Reprieves(stored.accounts, stored.exemptions))
         fold.digest()  # now, for all, and not at the first checkpoint in the middle of the loop
 
     await asyncio.to_thread(take_up)  # seconds for a million servers; the group's heartbeats go on meanwhile
@@ -226,6 +235,7 @@ async def _fold_log(reader: AIOKafkaConsumer, log: TopicPartition, why: str, key
         if record.cause is not None:
             offsets[record.cause.topic] = record.cause.offset + 1
     fold.take_changed()
+    fold.reprieves.take_changed()
     await asyncio.to_thread(fold.digest)
     return Restored(fold=fold, offsets=offsets, counts={}, state_keys=keys, rebuilt=why)
 

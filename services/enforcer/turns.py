@@ -35,6 +35,7 @@ MAX_RECORDS_A_TURN = 10_000
 _CLOCK_SET_S = 1.0  # NTP slews by 0.5 ms a second; more than this was set, or the machine slept
 
 _READ_ORDER = (t.CONTROL, t.REQUESTS, t.SIGHTINGS)  # a freeze first, and people before machines
+_EXEMPTIONS = (e.Exempted, e.ExemptionEnded)  # edges read them with the policy, whose digest does not change with them
 _QUIET = (e.ServerSighted, e.AccusationDropped, e.Checkpoint)  # counted, not told one by one
 
 
@@ -135,7 +136,8 @@ class Turns:
         if not self._policy_digest or any(isinstance(record.event, e.PolicyAdopted) for record, _ in written):
             self._policy_digest = fold.policy.digest
         heartbeat = self._books.heartbeat(fold, at=at, policy_digest=self._policy_digest)
-        if self._is_news(heartbeat) or time.monotonic() >= self._next_heartbeat_s:
+        news = self._is_news(heartbeat) or any(isinstance(record.event, _EXEMPTIONS) for record, _ in written)
+        if news or time.monotonic() >= self._next_heartbeat_s:
             records.append(Outgoing(t.DECISIONS, t.KEY_HEARTBEAT, encode(heartbeat)))
         return records
 

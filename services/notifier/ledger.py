@@ -40,6 +40,9 @@ class Ledger:
                 )
             case e.NoticeSettled():
                 self.open.pop(event.notice, None)
+            case e.NoticeAcknowledged():
+                for notice in event.notices:
+                    self.open.pop(notice, None)
             case e.RequestDecided(request=ReportNotice() as report):
                 self.open.pop(report.notice, None)
             case e.CaseReleased() | e.CaseEnded() | e.ClockStarted() | e.ClockStopped():

@@ -47,6 +47,9 @@ class Phrases(msgspec.Struct, frozen=True, kw_only=True):
     ends_heading: str
     ends: str
     after_release: str
+    time_heading: str
+    time_pause: str
+    time_dispute: str
     ask_heading: str
     ask: str
     footer: str
@@ -141,6 +144,15 @@ ENGLISH = Phrases(
     ),
     after_release=(
         "Should mail from it show the old software again, a new case begins. If you have several servers, check that all are updated."
+    ),
+    time_heading="If you need time, or this is wrong",
+    time_pause=(
+        "You need more time? Tell us, best before the next date: we can pause for some days, of which there is a fixed number "
+        "each year. During a pause all mail passes and the dates wait; afterwards they go on."
+    ),
+    time_dispute=(
+        "You think that this is wrong: the server is up to date, or the line is not your server's? Tell us which build is "
+        "installed. While we look into it, for a limited number of days, all its mail passes and the dates wait."
     ),
     ask_heading="Whom to ask",
     ask="{whom}. Please give the number of this notice: {notice}.",
@@ -248,6 +260,16 @@ GERMAN = Phrases(
     after_release=(
         "Zeigt Mail von ihm wieder die alte Software, so beginnt ein neuer Fall. Haben Sie mehrere Server, "
         "so prüfen Sie, ob alle aktualisiert sind."
+    ),
+    time_heading="Wenn Sie Zeit brauchen oder dies nicht stimmt",
+    time_pause=(
+        "Sie brauchen mehr Zeit? Sagen Sie es uns, am besten vor dem nächsten Termin: wir können für einige Tage anhalten, von denen es im Jahr eine "
+        "feste Zahl gibt. Solange geht alle Mail durch, und die Zeiten warten; danach laufen sie weiter."
+    ),
+    time_dispute=(
+        "Sie meinen, dass dies nicht stimmt: der Server ist auf dem neuesten Stand, oder die Zeile ist nicht von Ihrem Server? "
+        "Sagen Sie uns, welcher Build installiert ist. Während wir es prüfen, für eine begrenzte Zahl von Tagen, geht alle seine "
+        "Mail durch, und die Zeiten warten."
     ),
     ask_heading="Wen Sie fragen können",
     ask="{whom}. Nennen Sie bitte die Nummer dieser Nachricht: {notice}.",

@@ -85,6 +85,9 @@ class _Writer:
                 *self._check(),
                 self._heading(self._say.ends_heading),
                 _wrapped(self._say.ends),
+                self._heading(self._say.time_heading),
+                _wrapped(self._say.time_pause),
+                _wrapped(self._say.time_dispute),
             ]
         parts += self._end()
         blocking = self._notice.kind == "stage" and self._row is not None and self._row.block_minutes_per_hour

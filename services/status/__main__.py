@@ -5,14 +5,17 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import structlog
 import uvicorn
 
 from services.status.app import build_app
+from services.status.publisher import KafkaPublisher, NotAskedError
 from services.status.reader import Reader
 from services.status.settings import StatusSettings
 from services.status.standbys import watch
+from services.status.tokens import Tokens
 from services.status.view import Board
 from shared.domain.errors import ConfigError, PatchgateError
 from shared.runtime.catalogue_files import load_catalogue_of
@@ -47,13 +50,15 @@ def listening(settings: StatusSettings) -> socket.socket:
 async def run(settings: StatusSettings, clock: Clock, log: structlog.stdlib.BoundLogger, bound: socket.socket) -> None:
     """Serve until a signal; what ends the reader otherwise is a fault and ends the process with it."""
     board = Board()
-    app = build_app(board, settings, load_catalogue_of(settings.state_dir), clock=clock)
+    publisher = KafkaPublisher(settings.bootstrap, settings.topic_prefix)
+    app = build_app(board, settings, load_catalogue_of(settings.state_dir), clock=clock, publisher=publisher)
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S)
     )
     # Uvicorn raises the signal once more when it has ended; with a handler of ours in place that ends nothing, and we end with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003  (setattr takes no keyword)
+    asking = asyncio.create_task(_reach(publisher, wanted=bool(settings.status_tokens)))
     reading = asyncio.create_task(Reader(settings, clock, board, log).run())
     watching = asyncio.create_task(watch(settings, log, lambda found: setattr(board, "standbys", found)))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
@@ -64,7 +69,16 @@ async def run(settings: StatusSettings, clock: Clock, log: structlog.stdlib.Boun
         if task.done():
             task.result()
         task.cancel()
-    await asyncio.gather(reading, watching, return_exceptions=True)
+    asking.cancel()
+    await asyncio.gather(reading, watching, asking, return_exceptions=True)
+    await publisher.stop()
+
+
+async def _reach(publisher: KafkaPublisher, *, wanted: bool) -> None:
+    """Make the producer before somebody asks; where the bus is away, the first who asks makes it, or is told."""
+    with suppress(NotAskedError):
+        if wanted:
+            await publisher.start()
 
 
 def main() -> int:
@@ -73,6 +87,8 @@ def main() -> int:
         settings = from_env(StatusSettings, os.environ)
         log = set_up_logging("status", as_json=settings.log_json)
         clock = open_clock(settings.clock_file)
+        if settings.status_tokens:
+            Tokens(settings.status_tokens).refresh()
         bound = listening(settings)
     except ConfigError as error:
         sys.stderr.write(f"patchgate status: {error}\n")

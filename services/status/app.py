@@ -1,5 +1,5 @@
 """
-The HTTP side: a report over a board that somebody else keeps up to date. It changes nothing and asks nobody.
+The HTTP side: a report over a board that somebody else keeps up to date, and the way in for acts (`request_paths.py`).
 
 Each answer is made from one look at the state, inside one turn of the event loop, so no answer mixes two states.
 """
@@ -19,10 +19,14 @@ from services.status.html import HEADERS
 from services.status.metrics import registry_of
 from services.status.page_list import list_page
 from services.status.page_server import not_found_page, server_page
+from services.status.publisher import Publisher
 from services.status.readiness import Readiness, readiness
 from services.status.report import ServerReport, report_on
+from services.status.request_paths import Door, add_requests
 from services.status.settings import StatusSettings
+from services.status.tokens import Token
 from services.status.view import Board, View
+from shared.domain.answer import Answer
 from shared.domain.catalogue import BuildCatalogue
 from shared.domain.explanation import ServerState
 from shared.domain.policy import Policy
@@ -64,29 +68,35 @@ def ask(
 Asked = Annotated[listing.Query, Depends(ask)]
 
 
-def build_app(board: Board, settings: StatusSettings, catalogue: BuildCatalogue, *, clock: Clock) -> FastAPI:
-    """The application over *board*. No built-in docs pages: they would load scripts from elsewhere."""
+def build_app(
+    board: Board, settings: StatusSettings, catalogue: BuildCatalogue, *, clock: Clock, publisher: Publisher
+) -> FastAPI:
+    """The application over *board*; acts go out by *publisher*. No built-in docs pages: they would load scripts from elsewhere."""
     app = FastAPI(
         title="patchgate status",
         version=version("patchgate"),
-        description="Which mail servers are out of date, what happens to their mail, why, and what comes next. Read only.",
+        description="Which mail servers are out of date, what happens to their mail, why, and what comes next; and the way in for acts.",
         docs_url=None,
         redoc_url=None,
     )
-    pages = _Pages(board, settings, catalogue, clock)
+    door = Door(board, settings, clock, publisher)
+    pages = _Pages(board, settings, catalogue, clock, door)
     _add_api(app, pages)
     _add_health(app, pages)
     _add_html(app, pages)
+    add_requests(app, door)
     app.middleware("http")(_with_headers)
-    openapi.describe_with(app, [listing.ServerList, ServerReport, Readiness, Health, openapi.Problem])
+    openapi.describe_with(app, [listing.ServerList, ServerReport, Readiness, Health, Answer, openapi.Problem])
     return app
 
 
 class _Pages:
     """What every path needs."""
 
-    def __init__(self, board: Board, settings: StatusSettings, catalogue: BuildCatalogue, clock: Clock) -> None:
-        self.board, self.settings, self.catalogue, self.clock = board, settings, catalogue, clock
+    def __init__(
+        self, board: Board, settings: StatusSettings, catalogue: BuildCatalogue, clock: Clock, door: Door
+    ) -> None:
+        self.board, self.settings, self.catalogue, self.clock, self.door = board, settings, catalogue, clock, door
         self.registry = registry_of(board, settings, clock)
 
     def shown(self) -> tuple[View, Law, Policy]:
@@ -102,15 +112,27 @@ class _Pages:
             raise HTTPException(503, f"there is no state to show yet: {why}; see /readyz")
         return view, view.position.law, view.table.policy
 
-    def listed(self, query: listing.Query) -> listing.ServerList:
-        return listing.list_servers(*self.shown(), query)
-
-    def report(self, server: str) -> ServerReport | None:
+    def listed(self, request: Request, query: listing.Query) -> listing.ServerList:
+        """The list; for an owner's token, of his own servers only."""
         view, law, policy = self.shown()
+        reader = self.door.reader(request)
+        return listing.list_servers(listing.shown_to(view, policy, _owner(reader)), law, policy, query)
+
+    def report(self, request: Request, server: str) -> ServerReport | None:
+        """The report; None where the server is not known, or is none of the owner's whose token this is."""
+        view, law, policy = self.shown()
+        reader = self.door.reader(request)
+        if server not in listing.shown_to(view, policy, _owner(reader)):
+            return None
         return report_on(server[:ID_MAX], view, law, policy, self.catalogue, now=self.clock.now())
 
     def readiness(self) -> Readiness:
         return readiness(self.board, self.settings, self.clock)
+
+
+def _owner(reader: Token | None) -> str:
+    """Whose servers only *reader* sees; "" for all."""
+    return reader.owner if reader is not None and reader.role == "owner" else ""
 
 
 def _json(answer: msgspec.Struct, status: int = 200) -> Response:
@@ -130,12 +152,12 @@ def _add_api(app: FastAPI, pages: _Pages) -> None:
     )
 
     @app.get("/servers", responses=listed, response_class=Response, summary="List servers: filter, sort, page")
-    async def servers(query: Asked) -> Response:
-        return _json(pages.listed(query))
+    async def servers(request: Request, query: Asked) -> Response:
+        return _json(pages.listed(request, query))
 
     @app.get("/servers/{server:path}", responses=one, response_class=Response, summary="Explain one server, by its id")
-    async def server(server: str) -> Response:
-        report = pages.report(server)
+    async def server(request: Request, server: str) -> Response:
+        report = pages.report(request, server)
         if report is None:
             raise HTTPException(404, f"no server {server[:ID_MAX]!r} is known; ids are listed by GET /servers?q=PART")
         return _json(report)
@@ -163,12 +185,12 @@ def _add_health(app: FastAPI, pages: _Pages) -> None:
 
 def _add_html(app: FastAPI, pages: _Pages) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def index(query: Asked) -> Response:
-        return HTMLResponse(list_page(pages.listed(query), query, pages.readiness()))
+    async def index(request: Request, query: Asked) -> Response:
+        return HTMLResponse(list_page(pages.listed(request, query), query, pages.readiness()))
 
     @app.get("/s/{server:path}", response_class=HTMLResponse, include_in_schema=False)
-    async def server(server: str) -> Response:
-        report = pages.report(server)
+    async def server(request: Request, server: str) -> Response:
+        report = pages.report(request, server)
         if report is None:
             return HTMLResponse(not_found_page(server[:ID_MAX], pages.readiness()), 404)
         return HTMLResponse(server_page(report, pages.readiness()))

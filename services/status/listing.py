@@ -1,6 +1,6 @@
 """The list of servers: filter, sort, page. The whole list is looked through for each request (see `docs/architecture/status.md`)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -67,10 +67,18 @@ class ServerList(msgspec.Struct, frozen=True, kw_only=True):
     connectors: tuple[str, ...]
 
 
-def list_servers(view: View, law: Law, policy: Policy, query: Query) -> ServerList:
-    """The servers that fit *query*; a page beyond the last is empty."""
-    states = {name: server_state(server, law) for name, server in view.servers.items()}
-    found = [server for server in view.servers.values() if _fits(server, states[server.server], query)]
+def shown_to(view: View, policy: Policy, owner: str) -> Mapping[str, Server]:
+    """The servers by id that *owner* may see: those that are seen in his connectors; all for "", who is nobody's owner."""
+    if not owner:
+        return view.servers
+    own = {connector.name for connector in policy.connectors if connector.owner == owner}
+    return {name: server for name, server in view.servers.items() if server.connector in own}
+
+
+def list_servers(servers: Mapping[str, Server], law: Law, policy: Policy, query: Query) -> ServerList:
+    """Those of *servers* that fit *query*; a page beyond the last is empty."""
+    states = {name: server_state(server, law) for name, server in servers.items()}
+    found = [server for server in servers.values() if _fits(server, states[server.server], query)]
     key = _sort_keys(states, law, policy)[query.sort]
     # Two sorts, both stable: by id first, so that equals stand in one order whatever the direction.
     found.sort(key=lambda server: server.server)
@@ -83,8 +91,8 @@ def list_servers(view: View, law: Law, policy: Policy, query: Query) -> ServerLi
         pages=max(1, -(-len(found) // query.limit)),
         servers=tuple(row_of(server, states[server.server], law, policy) for server in shown),
         counts=count_states(states.values()),
-        products=tuple(sorted({server.reading.product for server in view.servers.values()})),
-        connectors=tuple(sorted({server.connector for server in view.servers.values() if server.connector})),
+        products=tuple(sorted({server.reading.product for server in servers.values()})),
+        connectors=tuple(sorted({server.connector for server in servers.values() if server.connector})),
     )
 
 

@@ -82,7 +82,7 @@ def _case(case: CaseShown, report: ServerReport) -> Iterator[Html]:
     )
     yield tag(
         "section",
-        tag("h2", f"Case about {case.product} ", badge(case.state)),
+        tag("h2", f"Case {case.opened_seq} about {case.product} ", badge(case.state)),
         tag("p", f"{case.accuses[0].upper()}{case.accuses[1:]}."),
         window,
         waits,

@@ -97,7 +97,7 @@ class Reader:
     async def _follow(
         self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], ends: dict[TopicPartition, int]
     ) -> None:
-        view = View()
+        view = View(self._board.decided)
         probe = _Probe(consumer, partitions)
         while True:
             batches = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_BATCH)

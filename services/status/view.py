@@ -9,9 +9,11 @@ from datetime import datetime
 
 import msgspec
 
+from services.status.decided import Decided
 from services.status.standbys import Standbys
 from services.status.timeline import Timelines
 from shared.domain.errors import RecordSchemaError
+from shared.domain.events import LogRecord
 from shared.domain.records import EdgeReport, Heartbeat
 from shared.domain.state import Position, Server
 from shared.messaging import topics as t
@@ -34,10 +36,11 @@ class View:
     All that the pages show. `take` is the only way in.
 
     heartbeat_appended: real time. loaded: read up to the ends that stood at the start. differs_in: in what the decisions
-    differ from the newest heartbeat, "" in nothing, None: no heartbeat since the load.
+    differ from the newest heartbeat, "" in nothing, None: no heartbeat since the load. decided: the board's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, decided: Decided | None = None) -> None:
+        self.decided = decided or Decided()
         self.servers: dict[str, Server] = {}
         self.position: Position | None = None
         self.table = DecisionTable()
@@ -63,7 +66,7 @@ class View:
         """
         try:
             if topic == t.LOG:
-                self.timelines.note(decode(t.LOG, value))
+                self._take_log(decode(t.LOG, value))
             elif topic == t.ENFORCER_STATE:
                 self._take_state(key or b"", value)
             elif topic == t.DECISIONS:
@@ -74,11 +77,15 @@ class View:
             self.unreadable += 1
             raise
 
+    def _take_log(self, record: LogRecord) -> None:
+        self.timelines.note(record)
+        self.decided.note(record)
+
     def _take_state(self, key: bytes, value: bytes | None) -> None:
         if key == t.KEY_POSITION:
             self.position = _position(value)
-        elif key == t.KEY_POLICY or key.startswith(t.KEY_REQUEST_PREFIX):
-            return  # the policy is read from `decisions`, as the edges read it; request ids are the enforcer's own
+        elif key == t.KEY_POLICY or key.startswith((t.KEY_REQUEST_PREFIX, t.KEY_ACCOUNT_PREFIX)):
+            return  # the policy is read from `decisions`, as the edges read it; the rest is the enforcer's own
         elif value is None:
             self.servers.pop(_text(key), None)
         else:
@@ -120,9 +127,14 @@ class ReaderState:
 
 
 class Board:
-    """What the pages look at: the last view that was read to its end, who stands by (None: unknown), how the reader fares."""
+    """
+    What the pages look at: the last view that was read to its end, who stands by (None: unknown), how the reader fares.
+
+    decided: what became of requests; kept when everything is read anew, for somebody may wait.
+    """
 
     def __init__(self) -> None:
+        self.decided = Decided()
         self.view: View | None = None
         self.standbys: Standbys | None = None
         self.reader = ReaderState()

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
 from shared.domain import records as r
+from shared.domain.accounts import Account
 from shared.domain.events import LogRecord
 from shared.domain.state import Position, Server
 from shared.messaging import topics as t
@@ -61,6 +62,8 @@ _EDGE = Key(meaning="Name of the edge.", pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,5
 _CONTACT = Key(meaning="Contact id.", pattern="^[a-z0-9][a-z0-9-]{0,39}$")
 _REQUEST = Key(meaning="`request`, a blank, and the id of a request that was decided.", pattern="^request .")
 
+_ACCOUNT = Key(meaning="`account`, a blank, and the name of a pause account.", pattern="^account .")
+
 
 def _only(key: bytes, meaning: str) -> Key:
     return Key(meaning=meaning, const=key.decode())
@@ -92,16 +95,16 @@ CHANNELS: tuple[Channel, ...] = (
     Channel(
         topic=t.REQUESTS,
         purpose="What people ask for, and what became of notices.",
-        messages=(Message(kind=r.AdoptPolicy), Message(kind=r.ReportNotice)),
-        writers=("cli", "notifier"),
-        readers=("enforcer", "notifier"),
+        messages=tuple(Message(kind=kind) for kind in (r.AdoptPolicy, r.ReportNotice, *get_args(r.Act))),
+        writers=("cli", "notifier", "status"),
+        readers=("cli", "enforcer", "notifier"),
     ),
     Channel(
         topic=t.CONTROL,
         purpose="Freeze and unfreeze. Edges read it uncommitted and obey on sight.",
         messages=(Message(kind=r.SetFreeze, key=_FREEZE, emptied="as unfrozen"),),
-        writers=("cli",),
-        readers=("edge", "enforcer"),
+        writers=("cli", "status"),
+        readers=("cli", "edge", "enforcer"),
     ),
     Channel(
         topic=t.LOG,
@@ -131,6 +134,7 @@ CHANNELS: tuple[Channel, ...] = (
             Message(kind=Position, key=_POSITION),
             Message(kind=r.PolicyRecord, key=_POLICY),
             Message(kind=Instant, key=_REQUEST, emptied="the id may be used again"),
+            Message(kind=Account, key=_ACCOUNT, emptied="nothing of it is of this year or the last"),
         ),
         writers=("enforcer",),
         readers=("cli", "enforcer", "status"),

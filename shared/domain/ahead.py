@@ -13,6 +13,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain import schedule
+from shared.domain.blocking import as_if_given, grant_at, told_at
 from shared.domain.evidence import UtcDatetime
 from shared.domain.evolve import evolve_server
 from shared.domain.explain import row_in_force, server_state, step_in_words
@@ -23,10 +24,13 @@ from shared.domain.state import Case, Law, Server
 STEPS_MAX = 500
 """Steps of one server: more than its stages and a notice a week for three years. At the bound the rest is left out."""
 
-BlockedBy = Literal["", "notice missing", "notice not settled", "frozen", "blind"]
+BlockedBy = Literal[
+    "", "notice missing", "notice not settled", "signature missing", "cap of the day", "frozen", "blind"
+]
 """
-What keeps a step back: no notice of the case was delivered; the notifier has not yet told what became of the notice; the law
-stands still because somebody froze it, or because nobody could have seen a cure.
+What keeps a step back: no notice of the case was delivered; the notifier has not yet told what became of the notice; a
+protected server's stage is not signed; the case waits in the queue of the cap; the law stands still because somebody froze
+it, or because nobody could have seen a cure.
 """
 
 
@@ -43,8 +47,13 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A case in a list. since: when its stage began; next_at, next_step: what it does by itself, None and "" where nothing."""
+    """
+    A case in a list. case: its number, the log record that opened it. since: when its stage began.
 
+    next_at, next_step: what it does by itself, None and "" where nothing.
+    """
+
+    case: int
     server: str
     connector: str
     product: str
@@ -65,9 +74,9 @@ def case_rows(server: Server, law: Law, policy: Policy) -> Iterator[CaseRow]:
         if state in {"no-case", "counting"}:  # cannot happen: there is a case
             continue
         row = row_in_force(alone, case, law)
-        instant = schedule.next_due(alone, policy)
-        step = schedule.fall_due(alone, law, policy, instant)[0] if instant is not None else None
+        instant, step = schedule.next_step(alone, law, policy) or (None, None)
         yield CaseRow(
+            case=case.opened_seq,
             server=server.server,
             connector=server.connector,
             product=case.product,
@@ -96,14 +105,13 @@ def ahead_of(server: Server, law: Law, policy: Policy, *, until: datetime) -> It
                 standing or "notice not settled",
             )
     for _ in range(STEPS_MAX):
-        instant = schedule.next_due(now, policy)
-        if instant is None or law.utc_of(instant) > until:
+        found = schedule.next_step(now, law, policy)  # the dates in a notice would be later ones; none is shown
+        if found is None or law.utc_of(found[0]) > until:
             break
-        at = law.utc_of(instant)
-        event = schedule.fall_due(now, law, policy, instant)[
-            0
-        ]  # the dates in a notice would be later ones; none is shown
-        yield _told(server, _product_of(event), at, step_in_words(event), _tag(event), standing)
+        at, event = law.utc_of(found[0]), found[1]
+        queued = isinstance(event, e.BlockingGranted) and (waiting := now.case_of(event.product)) and waiting.waits
+        kept_back = standing or ("cap of the day" if queued else "")
+        yield _told(server, _product_of(event), at, step_in_words(event), _tag(event), kept_back)
         now = evolve_server(now, _record(law, at, event), policy.version)
     for case in now.cases:
         yield from _waiting(server, case, law, policy, until, standing)
@@ -127,14 +135,14 @@ def floors_ahead(policy: Policy, *, after: date, until: date) -> Iterator[Ahead]
 def _waiting(
     server: Server, case: Case, law: Law, policy: Policy, until: datetime, standing: BlockedBy
 ) -> Iterator[Ahead]:
-    """Blocking that would come in that time if a notice was delivered now."""
-    if not case.blocking or not case.enforced or schedule.grant_at(case, policy) is not None:
+    """Blocking that would come in that time if a notice was delivered now, or the next stage signed."""
+    if not case.blocking or not case.enforced or grant_at(server, case, policy) is not None:
         return
-    planned = e.PlannedNotice(kind="before-blocking", since=law.now, stage=case.blocking[0].stage)
-    first = schedule.notice_due(server, case, law, policy, planned).blocking[0]
-    if first.since <= until:
-        what = f"blocking begins with stage {first.stage}"
-        yield _told(server, case.product, first.since, what, "", standing or "notice missing")
+    first = grant_at(server, as_if_given(server, case, policy, law.now), policy)
+    if first is not None and law.utc_of(first) <= until:
+        what = f"blocking begins with stage {case.blocking[0].stage}"
+        missing: BlockedBy = "notice missing" if told_at(case, policy) is None else "signature missing"
+        yield _told(server, case.product, law.utc_of(first), what, "", standing or missing)
 
 
 def _told(server: Server, product: str, at: datetime, what: str, event: str, blocked_by: BlockedBy) -> Ahead:

@@ -5,42 +5,28 @@ Each rule is one function. The caller (`fold.py`) writes the events to the log i
 list; what fell due (`schedule.py`) is written before the next input.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
 
 import msgspec
 
 from shared.domain import events as e
-from shared.domain.evidence import Reading
-from shared.domain.identity import Identity, Naming
+from shared.domain import rehome, relapse
+from shared.domain.blocking import grant_at, grant_blocking
+from shared.domain.caps import in_turn
+from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
+from shared.domain.evidence import Facts, Reading
+from shared.domain.identity import Identity
 from shared.domain.policy import Floor, Policy, Standing, complaints_of
-from shared.domain.records import AdoptPolicy, ReportNotice, SetFreeze, Sighting
-from shared.domain.schedule import grant_at, grant_blocking, notice_due, plan_for
+from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
+from shared.domain.schedule import notice_due
 from shared.domain.state import Case, Law, Server
+from shared.domain.view import View
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
 NEWS_PER_HOUR = 4
 """Sightings of one server that are news in one UTC hour. At the bound only a cure is: nobody can fill the log with builds."""
-
-
-class View(Protocol):
-    """What deciding may look at: the state as the log made it."""
-
-    @property
-    def law(self) -> Law:
-        """The globals."""
-        ...
-
-    @property
-    def servers(self) -> Mapping[str, Server]:
-        """All servers by their id."""
-        ...
-
-    policy: Policy
-    naming: Naming
-    requests: dict[str, datetime]
 
 
 # --- holds ---------------------------------------------------------------------------------------------------------
@@ -51,7 +37,7 @@ def decide_blind(law: Law, *, blind: bool) -> list[e.Event]:
     if blind and not law.blind:
         return [e.HoldBegan(reason="blind", since=law.h)]
     if law.blind and not blind:
-        return [e.HoldEnded(reason="blind", held=law.held_so_far)]
+        return [e.HoldEnded(reason="blind", held=law.held_so_far, at_law=law.now)]
     return []
 
 
@@ -79,14 +65,22 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         and not _outdated(known, sighting, floor)
         and who.tie in view.policy.open_ties
         and not facts.imported  # what was imported may release, never accuse
+        and not _is_struck(view, who, reading)
     )
     releases = _releases(view, sighting, who)
-    drops = [] if standing is not Standing.AT_OR_ABOVE else _drops(view, who, reading.product)
-    hours = _hours(view, known, reading, facts.seen_at, at=at, below=below, cured=standing is Standing.AT_OR_ABOVE)
+    met = standing is Standing.AT_OR_ABOVE
+    drops = _drops(view, sighting, who) if met else []
+    hours = _hours(
+        view, known, reading, facts.seen_at, at=at, below=below, cured=met and _may_cure(known, facts, reading.product)
+    )
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
-    news = _news(view, known, sighting, who, below=below, hours=hours) + (["cure"] if cure else [])
+    mixed = relapse.mixes(view, who, facts, reading, at.date()) if below else None
+    news = _news(view, known, sighting, who, below=below, hours=hours)
+    move = rehome.case_to_move(view, who, reading) if below else None
+    too = (("cure", cure), ("mixed", mixed is not None), ("moved", move is not None))
+    news += [what for what, it_is in too if it_is]
     if not news:
         return []
     sighted = e.ServerSighted(
@@ -102,21 +96,49 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    modes = () if releases or facts.imported else _modes(view, who, at.date())
-    return [sighted, *drops, *releases, *modes, *_openings(view, sighted, floor)]
+    modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
+    if move is not None:
+        return [sighted, *drops, *_moved(view, sighted, *move, at.date(), modes)]
+    again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
+    return [sighted, *drops, *releases, *modes, *again, *_openings(view, sighted, floor)]
 
 
-def _modes(view: View, who: Identity, day: date) -> Iterator[e.Event]:
+def _moved(
+    view: View, sighted: e.ServerSighted, source: Server, case: Case, day: date, modes: Iterable[e.Event]
+) -> Iterator[e.Event]:
+    """The case comes under the best id, whose connector says its mode; of the others the modes are what they are."""
+    yield from (
+        event
+        for event in modes
+        if (getattr(event, "server", ""), getattr(event, "product", "")) != (source.server, case.product)
+    )
+    yield e.CaseMoved(server=sighted.server, product=case.product, source=source.server, case=case.opened_seq)
+    home = msgspec.structs.replace(
+        source, server=sighted.server, connector=sighted.connector, tie=sighted.tie, cases=(case,)
+    )
+    changed = list(clocks(view, home, day=day, seen=Seen(sighted.matches, sighted.connector, sighted.facts.peer)))
+    # What waited for a signature at the old id only comes from now on.
+    granted = None if changed or not case.enforced else _granted_now(view, home, case, view.policy)
+    yield from [*changed, *([granted] if granted else [])]
+
+
+def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
+    """Whether an operator said that this reading, of any id that the message matches, counts no more."""
+    return any(server_id in view.servers and view.servers[server_id].strikes(reading) for server_id in who.matches)
+
+
+def _modes(view: View, who: Identity, peer: str, day: date) -> Iterator[e.Event]:
     """
     Cases follow the connector in which their server is seen, for a policy can make, rename or move one.
 
-    Where that is only observed, so are those of the other ids that the message matches.
+    Where that is only observed, or the message is exempt, so are those of the other ids that the message matches.
     """
-    enforced = view.policy.enforced(who.connector)
+    seen = Seen(ids=who.matches, connector=who.connector, peer=peer)
+    enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(*seen)
     for server_id in who.matches:
         server = view.servers.get(server_id)
         if server is not None and (server_id == who.server or not enforced):
-            yield from _clocks(server, view.policy, view.law, connector=who.connector, day=day)
+            yield from clocks(view, server, day=day, seen=seen)
 
 
 def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> bool:
@@ -124,6 +146,12 @@ def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> 
     if known is None or floor is None or sighting.facts.seen_at >= known.last_seen:
         return False
     return floor.standing(known.reading) is Standing.AT_OR_ABOVE
+
+
+def _may_cure(server: Server | None, facts: Facts, product: str) -> bool:
+    """Imported evidence tells how a server was: it lifts nothing that was seen after it. What an edge sees always may."""
+    below = server.below_of(product) if server else None
+    return not facts.imported or below is None or facts.seen_at > below.seen_at
 
 
 def _has_place(view: View, known: Server | None, who: Identity, at: datetime) -> bool:
@@ -185,6 +213,9 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
             continue
         if case.floor.standing(reading) is not Standing.AT_OR_ABOVE:
             continue
+        if not _may_cure(server, sighting.facts, case.product) or relapse.is_still_seen(server, case, view.law):
+            continue
+        clock = relapse.clock_left(case, view.law)
         found.append(
             e.CaseReleased(
                 server=server_id,
@@ -193,6 +224,8 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
                 by=who.server or server_id,
                 seen_at=sighting.facts.seen_at,
                 ends_at=view.law.now + timedelta(hours=view.policy.release_hours),
+                clock=clock,
+                at_law=view.law.now if clock is not None else None,
             )
         )
         if case.enforced and case.ordinal:
@@ -201,11 +234,13 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
     return found
 
 
-def _drops(view: View, who: Identity, product: str) -> list[e.Event]:
+def _drops(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
+    product = sighting.reading.product if sighting.reading else ""
+    known = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
     return [
-        e.AccusationDropped(server=server_id, product=product)
-        for server_id in who.matches
-        if server_id in view.servers and any(hour.product == product for hour in view.servers[server_id].hours)
+        e.AccusationDropped(server=server.server, product=product)
+        for server in known
+        if any(hour.product == product for hour in server.hours) and _may_cure(server, sighting.facts, product)
     ]
 
 
@@ -215,18 +250,23 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
     counted = tuple(hour.seq for hour in sighted.hours if hour.product == product)
     if not sighted.below or floor is None or len(counted) < view.policy.opening_hours:
         return []
-    enforced = view.policy.enforced(sighted.connector)
-    return [
-        e.CaseOpened(
-            server=sighted.server,
-            product=product,
-            floor=floor,
-            connector=sighted.connector,
-            enforced=enforced,
-            evidence=counted,
-            plan=plan_for(view.policy, sighted.at_law, enforced=enforced),
-        )
-    ]
+    peer = sighted.facts.peer
+    spared = view.reprieves.spare(sighted.matches, sighted.connector, peer)
+    enforced = view.policy.enforced(sighted.connector) and not spared
+    clock = relapse.clock_inherited(view, sighted) if enforced else timedelta()
+    plan = relapse.plan_again(view.policy, sighted.at_law, clock, enforced=enforced)
+    opened = e.CaseOpened(
+        server=sighted.server,
+        product=product,
+        floor=floor,
+        connector=sighted.connector,
+        enforced=enforced,
+        evidence=counted,
+        plan=plan,
+        peer=peer if spared == "peer" else "",
+        inherited=clock,
+    )
+    return [opened, *held_from_day0(view, sighted.server, product, sighted.connector, plan)]
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
@@ -237,19 +277,28 @@ def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze, 
     if isinstance(request, ReportNotice):
         # Settling is by the notice itself: told twice or late, it changes nothing more, so age and id do not matter.
         return _report_notice(view, request)
+    before = decided_before(view, request, at=at)
+    if before:
+        return before
+    if isinstance(request, SetFreeze):
+        return _set_freeze(view, request)
+    return _adopt_policy(view, request, at.date())
+
+
+def decided_before(view: View, request: AdoptPolicy | SetFreeze | Act, *, at: datetime) -> list[e.Event]:
+    """The outcome of a request whose id is known, or that is too old to be decided; empty for all others."""
     if request.id in view.requests:
         return [
             e.RequestDecided(request=request, outcome="no effect", reason="a request with this id was decided before")
         ]
     if at - request.made_at > REQUEST_MAX_AGE:
         return [e.RequestDecided(request=request, outcome="refused", reason="made over 24 hours ago; make it again")]
-    if isinstance(request, SetFreeze):
-        return _set_freeze(view, request)
-    return _adopt_policy(view, request, at.date())
+    return []
 
 
 def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
-    server = view.servers.get(request.server)
+    number = request.notice.partition("-")[0]
+    server = rehome.home_of(view, request.server, int(number) if number.isdecimal() else 0)
     case = (
         next((c for c in server.cases if any(n.notice == request.notice for n in c.pending)), None) if server else None
     )
@@ -277,7 +326,7 @@ def _set_freeze(view: View, request: SetFreeze) -> list[e.Event]:
         )
         return [done, e.HoldBegan(reason="freeze", since=view.law.h)]
     done = e.RequestDecided(request=request, outcome="done", reason="the freeze is lifted")
-    return [done, e.HoldEnded(reason="freeze", held=view.law.held_so_far)]
+    return [done, e.HoldEnded(reason="freeze", held=view.law.held_so_far, at_law=view.law.now)]
 
 
 def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
@@ -287,35 +336,32 @@ def _adopt_policy(view: View, request: AdoptPolicy, day: date) -> list[e.Event]:
         complaints.insert(0, f"its version is {policy.version}, and must be above {in_force}, the one in force")
     if complaints:
         return [e.RequestDecided(request=request, outcome="refused", reason="; ".join(complaints)[:1000])]
-    return [e.PolicyAdopted(policy=policy, request=request), *_adapted(view, policy, day)]
+    return [e.PolicyAdopted(policy=policy, request=request), *adapted(view, policy, day)]
 
 
-def _adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
+def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
     """What a new policy changes for the cases that are open: their mode, and blocking that it asks less for."""
+    asked = 0
     for name in sorted(view.servers):
         server = view.servers[name]
-        yield from _clocks(server, policy, view.law, connector=server.connector, day=day)
+        yield from clocks(view, server, day=day, policy=policy)
         for case in server.cases:
-            grant = grant_at(case, policy) if _refuses(policy, server, case, server.connector, day) else None
-            if grant is not None and grant <= view.law.now:
-                # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
-                yield grant_blocking(server, case, view.law.now + timedelta(seconds=1))
+            if refuses(policy, server, case, server.connector, day):
+                granted = _granted_now(view, server, case, policy, ahead=asked)
+                asked += granted is not None and case.waits is None
+                yield from [granted] if granted else []
 
 
-def _clocks(server: Server, policy: Policy, law: Law, *, connector: str, day: date) -> Iterator[e.Event]:
-    """From observe to enforce a case starts at day 0; from enforce to observe it stands at day 0."""
-    for case in server.cases:
-        enforced = _refuses(policy, server, case, connector, day)
-        if case.released_at is None and case.enforced != enforced:
-            plan = plan_for(policy, law.now, enforced=enforced)
-            kind = e.ClockStarted if enforced else e.ClockStopped
-            yield kind(server=server.server, product=case.product, plan=plan)
-
-
-def _refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:
-    """Whether *policy* still says what the case rests on: its connector is enforced, its tie opens, its product has a floor."""
-    return (
-        policy.enforced(connector)
-        and server.tie in policy.open_ties
-        and policy.floor_for(case.product, day) is not None
-    )
+def _granted_now(
+    view: View, server: Server, case: Case, policy: Policy, *, ahead: int = 0
+) -> e.BlockingGranted | e.BlockingWaits | None:
+    """What the case gets that has all that *policy* asks for since before now; None: nothing, or nothing new."""
+    law = view.law
+    grant = grant_at(server, msgspec.structs.replace(case, waits=None), policy)
+    if grant is None or grant > law.now:
+        return None
+    # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
+    granted = grant_blocking(server, case, policy, law.now + timedelta(seconds=1))
+    since = case.waits.since if case.waits else law.now
+    found = in_turn(granted, since, queue=view.queue, law=law, policy=policy, ahead=ahead)
+    return None if case.waits and isinstance(found, e.BlockingWaits) else found

@@ -11,9 +11,22 @@ from typing import Literal
 
 import msgspec
 
+from shared.domain import events_acts
 from shared.domain.evidence import Facts, Reading, UtcDatetime
 from shared.domain.policy import Floor, Policy, Tie
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, Row, SetFreeze
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze, SetMode, Struck
+
+# What acts bring, and that a case moves, stands in a module of its own, and is known by this one's name like all other events.
+BlockingSigned = events_acts.BlockingSigned
+CaseHeld = events_acts.CaseHeld
+CaseHoldReason = events_acts.CaseHoldReason
+CaseMoved = events_acts.CaseMoved
+Exempted = events_acts.Exempted
+ExemptionEnded = events_acts.ExemptionEnded
+NoticeAcknowledged = events_acts.NoticeAcknowledged
+PauseBegan = events_acts.PauseBegan
+PauseEnded = events_acts.PauseEnded
+ReadingsLifted = events_acts.ReadingsLifted
 
 NoticeKind = Literal["opening", "before-throttling", "stage", "before-blocking", "release"]
 HoldReason = Literal["blind", "freeze"]
@@ -54,10 +67,10 @@ class RulesAdopted(_Event, frozen=True, kw_only=True, tag="rules-adopted.v1"):
 
 
 class PolicyAdopted(_Event, frozen=True, kw_only=True, tag="policy-adopted.v1"):
-    """A policy came into force; request: who asked and why (None: the one shipped, on an empty log)."""
+    """A policy came into force; request: who asked, for it or for one mode (None: the one shipped, on an empty log)."""
 
     policy: Policy
-    request: AdoptPolicy | None = None
+    request: AdoptPolicy | SetMode | None = None
 
 
 class Hour(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
@@ -91,7 +104,7 @@ class ServerSighted(_Event, frozen=True, kw_only=True, tag="server-sighted.v1"):
 class RequestDecided(_Event, frozen=True, kw_only=True, tag="request-decided.v1"):
     """A readable request and its outcome; a policy that is asked for stands in `policy-adopted`, refused ones here."""
 
-    request: AdoptPolicy | ReportNotice | SetFreeze
+    request: AdoptPolicy | ReportNotice | SetFreeze | Act
     outcome: Literal["done", "no effect", "refused"]
     reason: str
 
@@ -104,10 +117,15 @@ class HoldBegan(_Event, frozen=True, kw_only=True, tag="hold-began.v1"):
 
 
 class HoldEnded(_Event, frozen=True, kw_only=True, tag="hold-ended.v1"):
-    """A reason to stand still is gone; held: all time that the law has stood still so far, other reasons included."""
+    """
+    A reason to stand still is gone; held: all time that the law has stood still so far, other reasons included.
+
+    at_law: the law time at which it stood.
+    """
 
     reason: HoldReason
     held: timedelta
+    at_law: UtcDatetime | None = None
 
 
 # --- consequences ------------------------------------------------------------------------------------------------
@@ -121,7 +139,11 @@ class AccusationDropped(_Event, frozen=True, kw_only=True, tag="accusation-dropp
 
 
 class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
-    """A case at day 0. evidence: seqs of the sightings in distinct hours that opened it."""
+    """
+    A case at day 0, or later (inherited: the clock that it begins with). peer: as in `clock-stopped.v1`.
+
+    evidence: seqs of the sightings in distinct hours that opened it.
+    """
 
     server: str
     product: str
@@ -130,10 +152,12 @@ class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
     enforced: bool
     evidence: tuple[int, ...]
     plan: Plan
+    peer: str = ""
+    inherited: timedelta = timedelta()
 
 
 class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
-    """From observe to enforce: the case begins at day 0."""
+    """From observe, or exempt, to enforce: the case begins at day 0."""
 
     server: str
     product: str
@@ -141,11 +165,12 @@ class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
 
 
 class ClockStopped(_Event, frozen=True, kw_only=True, tag="clock-stopped.v1"):
-    """From enforce to observe: the case stands at day 0 again."""
+    """From enforce to observe, or exempt: the case stands at day 0 again. peer: the exempt one from which its server was seen."""
 
     server: str
     product: str
     plan: Plan
+    peer: str = ""
 
 
 class StageEntered(_Event, frozen=True, kw_only=True, tag="stage-entered.v1"):
@@ -159,12 +184,33 @@ class StageEntered(_Event, frozen=True, kw_only=True, tag="stage-entered.v1"):
 
 
 class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v1"):
-    """The blocking rows may come: what the policy asks for first is there. rows: in law time, with their notices."""
+    """
+    Blocking rows may come: what the policy asks for first is there. rows: in law time, with their notices.
+
+    rest: rows that go on waiting, for each needs a signature of its own. newly: the first of the case; counts for the cap.
+    """
 
     server: str
     product: str
     rows: tuple[Row, ...]
     notices: tuple[PlannedNotice, ...]
+    rest: tuple[Row, ...] = ()
+    newly: bool = False
+
+
+class BlockingWaits(_Event, frozen=True, kw_only=True, tag="blocking-waits.v1"):
+    """
+    All that blocking needs is there, but for room: the cap of the UTC day is reached. The case has a place in the queue, from 1.
+
+    since: law time at which it fell due first; until: law time at which it is asked again, the beginning of *day* (UTC).
+    """
+
+    server: str
+    product: str
+    since: UtcDatetime
+    until: UtcDatetime
+    day: date
+    place: int
 
 
 class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
@@ -191,6 +237,15 @@ class NoticeDue(_Event, frozen=True, kw_only=True, tag="notice-due.v1"):
     again: UtcDatetime | None = None
 
 
+class CaseWentOn(_Event, frozen=True, kw_only=True, tag="case-went-on.v1"):
+    """A reason to hold a case is gone. plan: its way of before, later by as long as it was held; None: it is held or observed yet."""
+
+    server: str
+    product: str
+    reason: CaseHoldReason
+    plan: Plan | None
+
+
 class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
     """What became of a notice. at_law: when, in law time."""
 
@@ -202,7 +257,11 @@ class NoticeSettled(_Event, frozen=True, kw_only=True, tag="notice-settled.v1"):
 
 
 class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
-    """A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server."""
+    """
+    A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server.
+
+    clock, at_law: what a relapse inherits, and the law time of the release; None: nothing.
+    """
 
     server: str
     product: str
@@ -210,21 +269,39 @@ class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
     by: str
     seen_at: UtcDatetime
     ends_at: UtcDatetime
+    clock: timedelta | None = None
+    at_law: UtcDatetime | None = None
+
+
+class CaseMixed(_Event, frozen=True, kw_only=True, tag="case-mixed.v1"):
+    """A released case was seen below its floor again: it is open as before, with the clock that it was released with."""
+
+    server: str
+    product: str
+    plan: Plan
+    inherited: timedelta
 
 
 class CaseEnded(_Event, frozen=True, kw_only=True, tag="case-ended.v1"):
-    """The case is over: its time after release is up, or (expired) its server was not seen any more."""
+    """
+    The case is over: its time after release is up, (expired) its server was not seen any more, or an operator said so (why).
+
+    struck: the reading that opens nothing from now on.
+    """
 
     server: str
     product: str
     expired: bool
+    why: Literal["", "upheld", "corrected"] = ""
+    struck: Struck | None = None
 
 
 class Checkpoint(_Event, frozen=True, kw_only=True, tag="checkpoint.v1"):
-    """The digest of all servers' state at this point, for the audit. digest: see `fold.py`."""
+    """The digests of the state at this point, for the audit: of all servers, and of pauses and exemptions ("" where there are none)."""
 
     servers: int
     digest: str
+    reprieves: str = ""
 
 
 Event = (
@@ -234,15 +311,27 @@ Event = (
     | RequestDecided
     | HoldBegan
     | HoldEnded
+    | PauseBegan
+    | PauseEnded
+    | Exempted
+    | ExemptionEnded
     | AccusationDropped
     | CaseOpened
     | ClockStarted
     | ClockStopped
+    | CaseHeld
+    | CaseWentOn
     | StageEntered
     | BlockingGranted
+    | BlockingWaits
+    | BlockingSigned
     | NoticeDue
     | NoticeSettled
+    | NoticeAcknowledged
+    | ReadingsLifted
     | CaseReleased
+    | CaseMixed
+    | CaseMoved
     | CaseEnded
     | Checkpoint
 )

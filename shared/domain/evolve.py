@@ -5,16 +5,27 @@ It works in two halves, the law's globals and the one server that an event names
 touches one of them per record.
 """
 
-from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
 
 from shared.domain import events as e
 from shared.domain.errors import InvariantError, VersionGap
-from shared.domain.state import Below, Case, Law, PendingNotice, Server
+from shared.domain.evolve_case import (
+    Change,
+    acknowledged,
+    held,
+    left_behind,
+    mixed,
+    released,
+    struck,
+    to_be_granted,
+    went_on,
+)
+from shared.domain.state import Below, Case, Law, Moved, PendingNotice, Server
 
-Change = Callable[[Case], Case | None]
+MOVED_MAX = 16
+"""Of so many cases that went to another id a server knows where; older ones can only be named by the new id."""
 
 
 def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
@@ -52,6 +63,10 @@ def _globals_changed(law: Law, before: Law, record: e.LogRecord) -> Law:
         case e.ServerSighted() if "new name" in event.news:
             day = e.day_of(record.at)
             change = {"new_names_on": day, "new_names": before.new_names + 1 if before.new_names_on == day else 1}
+        case e.BlockingGranted(newly=True):
+            day = e.day_of(record.at)
+            count = before.newly_blocked + 1 if before.newly_blocked_on == day else 1
+            change = {"newly_blocked_on": day, "newly_blocked": count}
         case _:
             return law
     return msgspec.structs.replace(law, **change)
@@ -60,7 +75,7 @@ def _globals_changed(law: Law, before: Law, record: e.LogRecord) -> Law:
 def _hold_ended(law: Law, event: e.HoldEnded) -> Law:
     flags = {"blind": law.blind and event.reason != "blind", "frozen": law.frozen and event.reason != "freeze"}
     since = law.h if any(flags.values()) else None  # the time until now is in `held`; another reason goes on from here
-    return msgspec.structs.replace(law, held=event.held, hold_since=since, **flags)
+    return msgspec.structs.replace(law, held=event.held, hold_since=since, stood_at=event.at_law, **flags)
 
 
 def server_of(event: e.Event) -> str | None:
@@ -68,17 +83,27 @@ def server_of(event: e.Event) -> str | None:
     match event:
         case e.RulesAdopted() | e.PolicyAdopted() | e.RequestDecided() | e.HoldBegan() | e.HoldEnded() | e.Checkpoint():
             return None
+        case e.PauseBegan() | e.PauseEnded() | e.Exempted() | e.ExemptionEnded():
+            return None
         case (
             e.ServerSighted()
             | e.AccusationDropped()
             | e.CaseOpened()
             | e.ClockStarted()
             | e.ClockStopped()
+            | e.CaseHeld()
+            | e.CaseWentOn()
             | e.StageEntered()
             | e.BlockingGranted()
+            | e.BlockingWaits()
+            | e.BlockingSigned()
             | e.NoticeDue()
             | e.NoticeSettled()
+            | e.NoticeAcknowledged()
+            | e.ReadingsLifted()
             | e.CaseReleased()
+            | e.CaseMixed()
+            | e.CaseMoved()
             | e.CaseEnded()
         ):
             return event.server
@@ -111,17 +136,48 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             rows=event.plan.rows,
             blocking=event.plan.blocking,
             planned=event.plan.notices,
+            exempt_peer=event.peer,
+            inherited=event.inherited or None,
         )
         return msgspec.structs.replace(
             server,
             cases=(*server.cases, case),
             hours=_without(server, event.product),
+            past=tuple(past for past in server.past if past.floor.product != event.product),
             changed_seq=record.seq,
             policy_version=policy_version,
         )
     if isinstance(event, e.AccusationDropped):
         return msgspec.structs.replace(server, hours=_without(server, event.product))
+    if isinstance(event, e.ReadingsLifted):
+        return msgspec.structs.replace(server, struck=(), changed_seq=record.seq, policy_version=policy_version)
     return _case_changed(server, record, policy_version)
+
+
+def evolve_move(
+    source: Server | None, target: Server | None, event: e.CaseMoved, seq: int, policy_version: int
+) -> tuple[Server, Server]:
+    """
+    Both servers after a case moved; the edges are told of both.
+
+    Raises:
+        InvariantError: one of them is not there, or has no such case.
+    """
+    case = source.case_of(event.product) if source else None
+    if source is None or target is None or case is None or case.opened_seq != event.case:
+        raise InvariantError(f"log record {seq} moves a case of {event.source} that is not there, or to nobody")
+    left = tuple(one for one in source.cases if one is not case)
+    moved = (*source.moved, Moved(case=event.case, server=event.server))[-MOVED_MAX:]
+    source = msgspec.structs.replace(source, cases=left, moved=moved, changed_seq=seq, policy_version=policy_version)
+    target = msgspec.structs.replace(
+        target,
+        cases=(*target.cases, case),
+        hours=_without(target, event.product),
+        moved=tuple(one for one in target.moved if one.case != event.case),  # it may come back
+        changed_seq=seq,
+        policy_version=policy_version,
+    )
+    return source, target
 
 
 def _without(server: Server, product: str) -> tuple[e.Hour, ...]:
@@ -181,31 +237,45 @@ def _accused(server: Server | None, event: e.ServerSighted, seq: int) -> tuple[B
 
 def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> Server:
     event = record.event
-    changes_decision = True
-    match event:
-        case e.ClockStarted() | e.ClockStopped():
-            change = _clock(event)
-        case e.StageEntered():
-            change, changes_decision = _entered, False
-        case e.BlockingGranted():
-            change = _granted(event)
-        case e.NoticeDue():
-            change, changes_decision = _notice_due(event, record), False
-        case e.NoticeSettled():
-            change, changes_decision = _notice_settled(event), False
-        case e.CaseReleased():
-            change = _released(event, record)
-        case e.CaseEnded():
-            change, changes_decision = _ended, event.expired
-        case _:  # cannot happen: `server_of` names no server for the rest, and sightings and openings were taken above
-            raise InvariantError(f"log record {record.seq}: {type(event).__name__} changes no case")
-    if server.case_of(event.product) is None:
-        raise InvariantError(f"log record {record.seq} speaks of a case of {event.server} that is not open")
-    cases = (change(case) if case.product == event.product else case for case in server.cases)
+    change, changes_decision = _change_of(event, record)
+    product = getattr(event, "product", "")
+    before = server.case_of(product)
+    if before is None:
+        raise InvariantError(f"log record {record.seq} speaks of a case of {server.server} that is not open")
+    cases = (change(case) if case.product == product else case for case in server.cases)
     server = msgspec.structs.replace(server, cases=tuple(case for case in cases if case is not None))
+    if isinstance(event, e.CaseEnded):
+        server = struck(left_behind(server, before, event), event)
     if not changes_decision:
         return server
     return msgspec.structs.replace(server, changed_seq=record.seq, policy_version=policy_version)
+
+
+def _change_of(event: e.Event, record: e.LogRecord) -> tuple[Change, bool]:
+    """What *event* does to its case, and whether the edges must be told."""
+    told = True
+    match event:
+        case e.ClockStarted() | e.ClockStopped():
+            change = _clock(event)
+        case e.CaseHeld():
+            change = held(event)
+        case e.CaseWentOn():
+            change, told = went_on(event), event.plan is not None
+        case e.StageEntered():
+            change, told = _entered, False
+        case e.BlockingGranted():
+            change = _granted(event)
+        case e.BlockingWaits() | e.BlockingSigned():
+            change, told = to_be_granted(event), False
+        case e.NoticeDue() | e.NoticeSettled() | e.NoticeAcknowledged():
+            change, told = _notice(event, record), False
+        case e.CaseReleased() | e.CaseMixed():
+            change = released(event, record) if isinstance(event, e.CaseReleased) else mixed(event)
+        case e.CaseEnded():
+            change, told = _ended, event.expired or bool(event.why)
+        case _:  # cannot happen: `server_of` names no server for the rest, and sightings and openings were taken above
+            raise InvariantError(f"log record {record.seq}: {type(event).__name__} changes no case")
+    return change, told
 
 
 def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
@@ -218,6 +288,12 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         planned=event.plan.notices,
         pending=(),
         delivered_law=None,
+        waits=None,
+        signed=(),
+        inherited=None,
+        holds=tuple(hold for hold in case.holds if hold.reason == "dispute"),  # who decides it has not done so
+        kept=None,
+        exempt_peer=event.peer if isinstance(event, e.ClockStopped) else "",
     )
 
 
@@ -227,8 +303,14 @@ def _entered(case: Case) -> Case:
 
 def _granted(event: e.BlockingGranted) -> Change:
     return lambda case: msgspec.structs.replace(
-        case, rows=(*case.rows, *event.rows), blocking=(), planned=event.notices
+        case, rows=(*case.rows, *event.rows), blocking=event.rest, planned=event.notices, waits=None
     )
+
+
+def _notice(event: e.NoticeDue | e.NoticeSettled | e.NoticeAcknowledged, record: e.LogRecord) -> Change:
+    if isinstance(event, e.NoticeAcknowledged):
+        return acknowledged(event)
+    return _notice_due(event, record) if isinstance(event, e.NoticeDue) else _notice_settled(event)
 
 
 def _notice_due(event: e.NoticeDue, record: e.LogRecord) -> Change:
@@ -250,12 +332,6 @@ def _notice_settled(event: e.NoticeSettled) -> Change:
         return msgspec.structs.replace(case, pending=kept, delivered_law=delivered)
 
     return change
-
-
-def _released(event: e.CaseReleased, record: e.LogRecord) -> Change:
-    return lambda case: msgspec.structs.replace(
-        case, released_at=record.at, ends_law=event.ends_at, blocking=(), planned=()
-    )
 
 
 def _ended(case: Case) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain import schedule
+from shared.domain.blocking import as_if_given, grant_at, waits_for
 from shared.domain.build import Build
 from shared.domain.catalogue import Assessment, BuildCatalogue, KnownUpdate
 from shared.domain.evidence import Reading
@@ -26,6 +27,7 @@ from shared.domain.explanation import (
     Evidence,
     Explanation,
     FloorShown,
+    HeldShown,
     Lacks,
     LawShown,
     NextStep,
@@ -45,7 +47,7 @@ from shared.domain.verdict import MINUTES_PER_HOUR, action_in, judge, row_at, wi
 
 __all__ = ["explain", "next_step_at", "plain", "row_in_force", "server_state", "step_in_words"]
 
-_MILDEST_FIRST: tuple[CaseState, ...] = ("observed", "reported", "throttled", "blocked-partly", "blocked")
+_MILDEST_FIRST: tuple[CaseState, ...] = ("observed", "held", "reported", "throttled", "blocked-partly", "blocked")
 
 
 def explain(
@@ -103,8 +105,8 @@ def row_in_force(server: Server, case: Case, law: Law) -> Row | None:
 
 def next_step_at(server: Server, law: Law, policy: Policy) -> datetime | None:
     """When (UTC, expected) something next falls due for *server* by itself; None: nothing ever will."""
-    instant = schedule.next_due(server, policy)
-    return None if instant is None else law.utc_of(instant)
+    found = schedule.next_step(server, law, policy)
+    return None if found is None else law.utc_of(found[0])
 
 
 def _schedule_of(server: Server, case: Case) -> CaseSchedule | None:
@@ -115,8 +117,8 @@ def _schedule_of(server: Server, case: Case) -> CaseSchedule | None:
 def _case_state(case: Case, row: Row | None) -> CaseState:
     if case.released_at is not None:
         return "released"
-    if not case.enforced:
-        return "observed"
+    if not case.enforced or case.kept is not None:
+        return "held" if case.enforced else "observed"
     if row is None or not (row.throttle_minutes_per_hour or row.block_minutes_per_hour):
         return "reported"
     if not row.block_minutes_per_hour:
@@ -184,11 +186,11 @@ def _verdict(servers: list[Server], law: Law, policy: Policy, now: datetime) -> 
 
 
 def _next_step(server: Server, law: Law, policy: Policy) -> NextStep | None:
-    instant = schedule.next_due(server, policy)
-    if instant is None:
+    found = schedule.next_step(server, law, policy)
+    if found is None:
         return None
-    due = schedule.fall_due(server, law, policy, instant)
-    return NextStep(at=law.utc_of(instant), event=str(due[0].__struct_config__.tag), what=step_in_words(due[0]))
+    instant, event = found
+    return NextStep(at=law.utc_of(instant), event=str(event.__struct_config__.tag), what=step_in_words(event))
 
 
 def step_in_words(event: e.Event) -> str:
@@ -196,17 +198,27 @@ def step_in_words(event: e.Event) -> str:
     match event:
         case e.StageEntered():
             minutes = (event.throttle_minutes_per_hour, event.block_minutes_per_hour)
-            return f"stage {event.stage} begins ({minutes[0]} minutes an hour deferred, {minutes[1]} refused)"
+            text = f"stage {event.stage} begins ({minutes[0]} minutes an hour deferred, {minutes[1]} refused)"
         case e.BlockingGranted():
-            return f"blocking is granted and begins with stage {event.rows[0].stage}"
+            text = f"blocking is granted and begins with stage {event.rows[0].stage}"
         case e.NoticeDue():
-            return f"a notice falls due: {event.kind.replace('-', ' ')}"
+            text = f"a notice falls due: {event.kind.replace('-', ' ')}"
+        case e.CaseWentOn():
+            text = f"the case goes on: {_OVER[event.reason]}"
         case e.CaseEnded(expired=True):
-            return "the case expires, unless a reading below the floor is seen before"
+            text = "the case expires, unless a reading below the floor is seen before"
         case e.CaseEnded():
-            return "the released case ends"
+            text = "the released case ends"
         case _:  # cannot happen: `fall_due` gives none of the others
-            return str(event.__struct_config__.tag)
+            text = str(event.__struct_config__.tag)
+    return text
+
+
+_OVER = {
+    "pause": "the pause is over",
+    "dispute": "nobody decided the dispute",
+    "mixed": "nobody said which machine it is",
+}
 
 
 class _CaseView:
@@ -246,6 +258,7 @@ class _CaseView:
             patch_exists=patchable,
             opened_seq=case.opened_seq,
             evidence_seqs=case.evidence,
+            held=tuple(self._held()),
         )
 
     def _rows(self) -> Iterator[RowShown]:
@@ -269,26 +282,17 @@ class _CaseView:
         )
 
     def _grant_later(self) -> timedelta:
-        """By how much blocking comes later than planned, at least: without a delivered notice as if one came right now."""
+        """By how much blocking comes later than planned, at least: what is missing counts as if it came right now."""
         if not self.case.blocking:
             return timedelta()
-        # The rule stands once, in `schedule`; asking it here keeps the two from disagreeing.
-        as_if = {"delivered_law": self.law.now} if self._notice_missing() else {}
-        case = msgspec.structs.replace(self.case, **as_if)
-        grant = schedule.grant_at(case, self.policy)
+        # The rule stands once, in `blocking`; asking it here keeps the two from disagreeing.
+        case = as_if_given(self.server, self.case, self.policy, self.law.now)
+        grant = grant_at(self.server, case, self.policy)
         planned = case.blocking[0].since
         return max(timedelta(), grant - planned) if grant is not None else timedelta()
 
-    def _notice_missing(self) -> bool:
-        return self.policy.notices.needed_for_blocking and self.case.delivered_law is None
-
     def _blocking_waits_for(self) -> str:
-        if not self.case.blocking:
-            return ""
-        hours = self.policy.notices.hours_before_blocking
-        if self._notice_missing():
-            return f"a delivered notice: none was delivered so far, and blocking begins {hours} hours after one at the earliest"
-        return "its day"
+        return waits_for(self.server, self.case, self.law, self.policy) if self.case.blocking else ""
 
     def _window(self, now: datetime) -> Window | None:
         row = self.row
@@ -305,6 +309,11 @@ class _CaseView:
         to_come = [NoticeShown(kind=one.kind, at=law.utc_of(one.since), pending=False) for one in case.planned]
         delivered = None if case.delivered_law is None else law.utc_of(case.delivered_law)
         return NoticesShown(fell_due=case.ordinal, delivered_at=delivered, open=(*pending, *to_come))
+
+    def _held(self) -> Iterator[HeldShown]:
+        for hold in self.case.holds if self.case.kept is not None else ():
+            until = hold.ends or (self.law.utc_of(hold.until) if hold.until is not None else None)
+            yield HeldShown(reason=hold.reason, since=self.law.utc_of(hold.since), until=until)
 
     def _expires_at(self) -> datetime | None:
         expiry = schedule.expires_at(self.server, self.case, self.policy)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from shared.domain.explanation import CaseShown, Explanation, RowShown, Window
+from shared.domain.explanation import CaseShown, Explanation, HeldShown, RowShown, Window
 
 _STATE_WORDS = {
-    "observed": "is only observed: the policy neither slows nor refuses its mail",
+    "observed": "is only observed, by the policy's word or because it is exempt: its mail is neither slowed nor refused",
+    "held": "is held: its mail passes, and its clock stands",
     "reported": "is reported only: its mail still passes",
     "throttled": "is throttled",
     "blocked-partly": "is blocked for a part of each hour",
@@ -92,12 +93,13 @@ def _cases(x: Explanation) -> Iterator[str]:
 
 
 def _case(case: CaseShown) -> Iterator[str]:
-    yield f"Case about {case.product}: it {_STATE_WORDS[case.state]}."
+    yield f"Case {case.opened_seq} about {case.product}: it {_STATE_WORDS[case.state]}."
     yield f"It is accused of this: {case.accuses}."
     yield f"Opened {_when(case.opened_at)} (log seq {case.opened_seq}, evidence {_seqs(case.evidence_seqs)})."
     if case.released_at is not None:
         yield f"Released {_when(case.released_at)}."
         return
+    yield from (_held(one) for one in case.held)
     if case.row is not None:
         yield f"Stage {case.stage} of {case.stages}: {_minutes(case.row)}."
     if case.window is not None:
@@ -110,6 +112,14 @@ def _case(case: CaseShown) -> Iterator[str]:
     yield f"What ends it: {case.remedy}."
     if case.patch_exists:
         yield f"How to check: {_HOW_TO_CHECK}"
+
+
+def _held(one: HeldShown) -> str:
+    since, until = _when(one.since), _when(one.until) if one.until else ""
+    if one.reason == "pause":
+        return f"Its account is paused, since {since}, until {until}."
+    why = "Its admin disputes it" if one.reason == "dispute" else "Two machines seem to speak under its server's name"
+    return f"{why}, since {since}; it waits for an operator, until {until} at the latest."
 
 
 def _minutes(row: RowShown) -> str:

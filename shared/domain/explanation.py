@@ -9,18 +9,19 @@ from typing import Literal
 
 import msgspec
 
-from shared.domain.events import NoticeKind
+from shared.domain.events import CaseHoldReason, NoticeKind
 from shared.domain.evidence import UtcDatetime
 from shared.domain.policy import Tie
 
-CaseState = Literal["observed", "reported", "throttled", "blocked-partly", "blocked", "released"]
+CaseState = Literal["observed", "held", "reported", "throttled", "blocked-partly", "blocked", "released"]
 """
-What a case does to its server's mail, by the row in force: observed: nothing, the policy only watches. reported: nothing yet.
+What a case does to its server's mail, by the row in force: observed: nothing, the policy only watches, or it is exempt.
+held: nothing, its clock stands. reported: nothing yet.
 throttled: deferred in some minutes. blocked-partly: refused in some. blocked: refused in all. released: lifted.
 """
 
 ServerState = Literal[
-    "no-case", "counting", "released", "observed", "reported", "throttled", "blocked-partly", "blocked"
+    "no-case", "counting", "released", "observed", "held", "reported", "throttled", "blocked-partly", "blocked"
 ]
 """The state of the mildest living case, which is the one that holds; counting: readings below the floor, but no case yet."""
 
@@ -140,12 +141,20 @@ class NoticesShown(msgspec.Struct, frozen=True, kw_only=True):
     open: tuple[NoticeShown, ...]
 
 
+class HeldShown(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a case is held. until: when that ends by itself, at the latest; None: when somebody says so."""
+
+    reason: CaseHoldReason
+    since: UtcDatetime
+    until: UtcDatetime | None
+
+
 class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     """
     One case. accuses: of what, in words. row: in force at law time, None when released. window: None where it takes no mail.
 
     blocking_waits_for: in words, "" when nothing waits. next_row: the row that follows. remedy: what ends it, in words.
-    patch_exists: False where only another server helps. opened_seq, evidence_seqs: records of the log.
+    patch_exists: False where only another server helps. opened_seq, evidence_seqs: records of the log. held: why it is held.
     """
 
     product: str
@@ -169,6 +178,7 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     patch_exists: bool
     opened_seq: int
     evidence_seqs: tuple[int, ...]
+    held: tuple[HeldShown, ...] = ()
 
 
 class NextStep(msgspec.Struct, frozen=True, kw_only=True):

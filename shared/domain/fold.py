@@ -9,20 +9,21 @@ from heapq import heapify, heappop, heappush
 
 import msgspec
 
+from shared.domain import acts, caps, schedule
 from shared.domain import decide as d
 from shared.domain import events as e
-from shared.domain import schedule
-from shared.domain.evolve import evolve_law, evolve_server, server_of
+from shared.domain.evolve import evolve_law, evolve_move, evolve_server, server_of
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
 from shared.domain.repeats import Glimpse
+from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers, digest_of, encode_server
 from shared.domain.state import Law, Server
 
 __all__ = ["CHECKPOINT_EVERY", "RULES", "Asked", "Fold", "Input", "Written", "digest_of", "encode_server"]
 
-RULES = 2
+RULES = 3
 """The number of this code's rules. A log of a higher one is refused; a lower one begins a new epoch."""
 
 CHECKPOINT_EVERY = 1000
@@ -30,7 +31,7 @@ CHECKPOINT_EVERY = 1000
 
 _HEAP_SLACK = 1000
 
-Asked = AdoptPolicy | ReportNotice | SetFreeze
+Asked = AdoptPolicy | ReportNotice | SetFreeze | Act
 Input = Sighting | Asked
 Written = tuple[e.LogRecord, bytes]
 
@@ -44,6 +45,7 @@ class Fold:
         self.servers = Servers()
         self.servers.look(policy)
         self.requests: dict[str, datetime] = {}
+        self.reprieves = Reprieves()
         self.changed: set[str] = set()
         self._law = law
         self._due: list[tuple[datetime, str]] = []
@@ -61,6 +63,11 @@ class Fold:
     def is_empty(self) -> bool:
         """Whether nothing has been folded yet."""
         return self._law is None
+
+    @property
+    def queue(self) -> caps.Queue:
+        """Who waits for the cap of blocking, and how many cases are open."""
+        return self.servers.queue
 
     def digest(self) -> str:
         """The digest of all servers' state, hex."""
@@ -111,15 +118,39 @@ class Fold:
         return written + self._checkpoint(at)
 
     def first_due(self) -> tuple[datetime, list[e.Event]] | None:
-        """What falls due first, up to H, with its instant (UTC); None where nothing is, or a hold runs. Writes nothing."""
-        if self.law.hold_since is not None:
+        """
+        What falls due first, up to H, with its instant (UTC); None where nothing is, or a hold runs. Writes nothing.
+
+        Who may be blocked newly is asked of the UTC day of `law.at`.
+        """
+        law, ends = self.law, self.reprieves.due
+        if law.hold_since is not None:
             return None
+        server = self._first_server()
+        if ends is not None and ends <= law.h and (server is None or ends <= law.utc_of(server[0])):
+            return ends, acts.fall_due(self, ends)
+        if server is None:
+            return None
+        instant, name = server
+        events = schedule.fall_due(self.servers[name], law, self.policy, instant)
+        return law.utc_of(instant), [self._in_turn(event, instant) for event in events]
+
+    def _first_server(self) -> tuple[datetime, str] | None:
+        """The server of which something is due first, up to now, and the law time of that."""
         while self._due and self._due[0][0] <= self.law.now:
             instant, name = self._due[0]
             if self._due_of(name) == instant:  # the entry stays: what follows may be due at the same instant
-                return self.law.utc_of(instant), schedule.fall_due(self.servers[name], self.law, self.policy, instant)
+                return instant, name
             heappop(self._due)  # the server moved on since this entry was made, and has a newer one
         return None
+
+    def _in_turn(self, event: e.Event, instant: datetime) -> e.Event:
+        """A grant of blocking waits where the cap of the day has no room for it."""
+        if not isinstance(event, e.BlockingGranted):
+            return event
+        case = self.servers[event.server].case_of(event.product)
+        since = case.waits.since if case and case.waits else instant
+        return caps.in_turn(event, since, queue=self.servers.queue, law=self.law, policy=self.policy)
 
     def take(self, message: Input, cause: Origin, *, at: datetime) -> list[Written]:
         """Decide one input; empty where it is no news. Call `tick` first."""
@@ -128,6 +159,8 @@ class Fold:
 
     def decide(self, message: Input, *, at: datetime) -> list[e.Event]:
         """What follows from one input. Writes nothing."""
+        if isinstance(message, Act):
+            return acts.decide_act(self, message, at=at)
         if isinstance(message, Asked):
             return d.decide_request(self, message, at=at)
         return d.decide_sighting(self, message, at=at)
@@ -135,7 +168,11 @@ class Fold:
     def _checkpoint(self, at: datetime) -> list[Written]:
         if self.law.since_checkpoint < CHECKPOINT_EVERY:
             return []
-        return [self._write(e.Checkpoint(servers=len(self.servers), digest=self.digest()), at=at)]
+        return [self._write(self.checkpoint(), at=at)]
+
+    def checkpoint(self) -> e.Checkpoint:
+        """The digests of the state as it is."""
+        return e.Checkpoint(servers=len(self.servers), digest=self.digest(), reprieves=self.reprieves.digest())
 
     def _write(
         self,
@@ -176,9 +213,18 @@ class Fold:
         self._remember_request(record)
         if isinstance(record.event, e.PolicyAdopted):
             self._adopt(record.event.policy)
+        if self.reprieves.apply(record.event):
+            return
         name = server_of(record.event)
-        if name is not None:
+        if isinstance(record.event, e.CaseMoved):
+            self._move(record.event, record.seq)
+        elif name is not None:
             self._put(name, evolve_server(self.servers.get(name), record, self.policy.version))
+
+    def _move(self, event: e.CaseMoved, seq: int) -> None:
+        source, target = self.servers.get(event.source), self.servers.get(event.server)
+        for server in evolve_move(source, target, event, seq, self.policy.version):
+            self._put(server.server, server)
 
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy
@@ -215,12 +261,13 @@ class Fold:
 
     # -- restarting -------------------------------------------------------------------------------------------------
 
-    def restore(self, servers: Servers, requests: dict[str, datetime]) -> None:
+    def restore(self, servers: Servers, requests: dict[str, datetime], reprieves: Reprieves | None = None) -> None:
         """Take up a stored state, instead of folding the log to it. The servers are the fold's own from now on."""
         self.servers = servers
         servers.look(self.policy)
         servers.work_out()
         self.requests = dict(requests)
+        self.reprieves = reprieves or Reprieves()
         self._index()
 
     def _index(self) -> None:

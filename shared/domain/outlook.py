@@ -8,19 +8,25 @@ hangs on are the policy's terms; where they are the same, so is all that was wor
 from datetime import datetime, timedelta
 from functools import cache
 
-from shared.domain.policy import FloorWave, Notices, Policy, Tie, parse_policy, shipped_policy_text
+from shared.domain.policy import FloorWave, Notices, Policy, Protected, Tie, parse_policy, shipped_policy_text
 from shared.domain.repeats import Repeat, Repeats
 from shared.domain.schedule import next_due
 from shared.domain.state import Server
 
-Terms = tuple[timedelta, Notices, tuple[FloorWave, ...], tuple[Tie, ...]]
+Terms = tuple[timedelta, Notices, tuple[FloorWave, ...], tuple[Tie, ...], tuple[Protected, ...]]
 
 
 class Outlook:
     """What is ahead of servers under one policy."""
 
     def __init__(self, policy: Policy) -> None:
-        self.terms: Terms = (policy.expire_after, policy.notices, policy.floors, policy.open_ties)
+        self.terms: Terms = (
+            policy.expire_after,
+            policy.notices,
+            policy.floors,
+            policy.open_ties,
+            policy.protected,
+        )
         self._policy = policy
         self._repeats = Repeats(policy)
 

@@ -1,10 +1,10 @@
 """
-The policy is a document: stages, floors, connectors, ties, notices and reply texts, versioned.
+The policy is a document: stages, floors, connectors, ties, notices, reply texts, caps and the like, versioned.
 
 It decides nothing by itself; `decide.py` and `verdict.py` read it. `parse_policy` tells every error at once.
 """
 
-import ipaddress
+import difflib
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -19,14 +19,15 @@ import msgspec
 from shared.domain.build import Build, parse_build
 from shared.domain.errors import BuildSyntaxError, ConfigError
 from shared.domain.evidence import Reading
+from shared.domain.policy_scopes import complaint_of_domain, complaint_of_range, spelled
 from shared.smtp.errors import ReplyTextError
 from shared.smtp.replies import check_reply_template
 
 Tie = Literal["connector", "verified", "helo", "domain", "untied"]
 Mode = Literal["observe", "enforce"]
+ConnectorName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
 
-_PEER_BITS_IPV6 = 64  # what a peer is of an IPv6 address, see `identity.peer_of`
 _END_OF_BRANCH = 1_000_000  # above any revision that a build can have (six digits)
 
 
@@ -113,14 +114,29 @@ class FloorWave(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class Connector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced."""
+    """
+    A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced.
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
+    formerly: names that it had, or of removed connectors whose servers it takes over; not written where there are none.
+    """
+
+    name: ConnectorName
     kind: Literal["on-premises", "partner", "internet"]
     ranges: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     owner: str
     mode: Mode = "observe"
+    formerly: Annotated[tuple[ConnectorName, ...], msgspec.Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those that it had."""
+        return (self.name, *(self.formerly or ()))
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Its ranges and TLS names, each in one spelling."""
+        return frozenset(spelled(text) for text in (*self.ranges, *self.tls_names))
 
 
 class Replies(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
@@ -140,8 +156,62 @@ class Notices(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
     repeat_days: Annotated[int, msgspec.Meta(ge=1, le=365)]
 
 
-class Policy(msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """The whole document; see the comments of the shipped `policy.toml` for each key."""
+class Caps(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """How many cases may get their first blocking row on one UTC day: the larger of the two. The others wait."""
+
+    newly_blocked_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    newly_blocked_percent_of_open_cases: Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class Pauses(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """How many whole UTC days of a calendar year an owner may pause."""
+
+    days_per_year: Annotated[int, msgspec.Meta(ge=0, le=366)] = 90
+
+
+class Disputes(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """How many days a dispute holds a case while no operator decides it."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 14
+
+
+class Relapses(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """
+    What counts of an earlier case.
+
+    days: so long after a release a new case inherits its clock; 0: never. mixed_days: so long the clock stands where a
+    server is seen below and above its floor by turns, and no operator decides.
+    """
+
+    days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 30
+    mixed_days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 14
+
+
+class Protected(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """
+    Servers for which each blocking step needs an operator's signature, and who they are.
+
+    domains: host names of servers, and all below them. connectors: names of the policy's connectors, and all seen there.
+    """
+
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    domains: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
+    connectors: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
+
+    def covers(self, host: str, connector: str) -> bool:
+        """Whether a server with this *host* name, seen in *connector*, is meant."""
+        return connector in self.connectors or any(f".{host}".endswith(f".{domain}") for domain in self.domains)
+
+
+class Policy(
+    msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """
+    The whole document; see the comments of the shipped `policy.toml` for each key.
+
+    A key that came later has a default that is what its absence meant, and is not written where it is absent: so the
+    digest of an older document stays what it was. caps None: no cap.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=1)]
     title: str
@@ -159,6 +229,11 @@ class Policy(msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unkn
     stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1, max_length=50)]
     floors: Annotated[tuple[FloorWave, ...], msgspec.Meta(max_length=200)]
     connectors: Annotated[tuple[Connector, ...], msgspec.Meta(max_length=1000)]
+    caps: Caps | None = None
+    pauses: Pauses = Pauses()
+    disputes: Disputes = Disputes()
+    relapses: Relapses = Relapses()
+    protected: Annotated[tuple[Protected, ...], msgspec.Meta(max_length=200)] = ()
 
     def floor_for(self, product: str, on: date) -> Floor | None:
         """The floor of *product* in force on the UTC day *on*: the newest wave by then; None where there is none."""
@@ -166,7 +241,17 @@ class Policy(msgspec.Struct, frozen=True, cache_hash=True, gc=False, forbid_unkn
 
     def enforced(self, connector: str) -> bool:
         """Whether cases of *connector* are enforced; a connector that the policy no longer names is only observed."""
-        return self.mode == "enforce" and any(c.name == connector and c.mode == "enforce" for c in self.connectors)
+        found = self.connector_named(connector)
+        return self.mode == "enforce" and found is not None and found.mode == "enforce"
+
+    def connector_named(self, name: str) -> Connector | None:
+        """The connector that has this name, or had it; None where there is none."""
+        return next((c for c in self.connectors if name == c.name or name in c.names), None)
+
+    def present_name(self, connector: str) -> str:
+        """The name that a connector has now; as it is where the policy knows none of that name."""
+        found = self.connector_named(connector)
+        return found.name if found else connector
 
     @property
     def expire_after(self) -> timedelta:
@@ -187,6 +272,12 @@ def _floor_for(policy: Policy, product: str, on: date) -> Floor | None:
     """Asked for each sighting, and the same for all of a day."""
     waves = [wave for wave in policy.floors if wave.product == product and wave.effective <= on]
     return max(waves, key=lambda wave: wave.effective).floor if waves else None
+
+
+def protected_by(policy: Policy, server_id: str, connector: str) -> Protected | None:
+    """The first entry of *policy* that protects the server, seen in *connector*; None where none does."""
+    host = server_id.partition("@")[0].lower()
+    return next((one for one in policy.protected if one.covers(host, connector)), None)
 
 
 def shipped_policy_text() -> str:
@@ -235,6 +326,7 @@ def complaints_of(policy: Policy) -> Iterator[str]:
         _check_floors,
         _check_connectors,
         _check_replies,
+        _check_protected,
     )
     for check in checks:
         yield from check(policy)
@@ -267,6 +359,10 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
     names = [connector.name for connector in policy.connectors]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"connectors: the name {name} is used twice"
+    former = [name for connector in policy.connectors for name in connector.names[1:]]
+    for name in sorted({name for name in former if former.count(name) > 1 or name in names}):
+        held = "a connector has it now" if name in names else "it is named twice"
+        yield f"connectors: formerly: {name}: {held}, so whose servers they are could not be said"
     if [connector.kind for connector in policy.connectors].count("internet") > 1:
         yield "connectors: only one may be of kind internet"
     for connector in policy.connectors:
@@ -275,25 +371,11 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
         if connector.kind != "internet" and not (connector.ranges or connector.tls_names):
             yield f"connectors: {connector.name} names neither ranges nor TLS names, so nobody can match it"
         for text in connector.ranges:
-            complaint = _complaint_of_range(text)
-            if complaint:
+            if complaint := complaint_of_range(text):
                 yield f"connectors: {connector.name}: range {text!r}: {complaint}"
-    scopes = [text.lower() for c in policy.connectors for text in {*c.ranges, *c.tls_names}]
+    scopes = [text for connector in policy.connectors for text in connector.scopes]
     for text in sorted({text for text in scopes if scopes.count(text) > 1}):
         yield f"connectors: {text!r} is named by two of them, so whose mode would hold could not be said"
-
-
-def _complaint_of_range(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text)
-    except ValueError as error:
-        return str(error)
-    if isinstance(network, ipaddress.IPv6Network):
-        if network.network_address.ipv4_mapped is not None:
-            return "write it as an IPv4 range, which is how such peers are known"
-        if network.prefixlen > _PEER_BITS_IPV6:
-            return "IPv6 peers are known by their /64, so nobody can match a narrower range"
-    return ""
 
 
 def _check_replies(policy: Policy) -> Iterator[str]:
@@ -305,3 +387,19 @@ def _check_replies(policy: Policy) -> Iterator[str]:
             check_reply_template(text, products=[policy.product], receiver=policy.receiver)
         except ReplyTextError as error:
             yield f"replies.{key}: {error}"
+
+
+def _check_protected(policy: Policy) -> Iterator[str]:
+    names = [connector.name for connector in policy.connectors]
+    for number, one in enumerate(policy.protected, start=1):
+        where = f"protected: entry {number}, {one.title!r}"
+        if not (one.domains or one.connectors):
+            yield f"{where}: names neither domains nor connectors, so it protects nobody"
+        for domain in one.domains:
+            if complaint := complaint_of_domain(domain):
+                yield f"{where}: domain {domain!r}: {complaint}"
+        for name in one.connectors:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
+                yield f"{where}: no connector is named {name!r}; {hint}"

@@ -20,7 +20,7 @@ from shared.domain.policy_lines import Lines, Path
 from shared.domain.policy_shape import Told, shape_errors
 from shared.domain.policy_warnings import floor_errors, warnings_of
 
-_ENTRIES_STAND_ALONE = ("floors", "connectors")  # one that cannot be read says nothing of the others
+_ENTRIES_STAND_ALONE = ("floors", "connectors", "protected")  # one that cannot be read says nothing of the others
 _SYNTAX_LINE = re.compile(r"at line (\d+)")
 
 
@@ -85,13 +85,14 @@ def _readable(raw: dict[str, Any], bad: set[Path]) -> tuple[Policy | None, dict[
     """
     The policy with the shipped one's values where it cannot be read, so that contradictions elsewhere are found, too.
 
-    Of floors and connectors only the entries that cannot be read are left out; the places of the others are given.
+    Of lists whose entries stand alone only those that cannot be read are left out; the places of the others are given.
     """
     shipped = tomllib.loads(shipped_policy_text())
-    keys = {field.encode_name for field in msgspec.structs.fields(Policy)}
+    fields = msgspec.structs.fields(Policy)
     spoilt = {path[0] for path in bad if path}
-    read = {key: value for key, value in {**shipped, **raw}.items() if key in keys and key not in spoilt}
-    read |= {key: value for key, value in shipped.items() if key in spoilt}
+    lent = spoilt | {field.encode_name for field in fields if field.required and field.encode_name not in raw}
+    read = {field.encode_name: raw[field.encode_name] for field in fields if field.encode_name in raw.keys() - spoilt}
+    read |= {key: value for key, value in shipped.items() if key in lent}
     places: dict[str, list[int]] = {}
     for key in _ENTRIES_STAND_ALONE:
         if isinstance(raw.get(key), list):
@@ -118,7 +119,12 @@ def _placed(path: Path, places: dict[str, list[int]]) -> Path:
 def place_of(complaint: str, policy: Policy) -> Path:
     """Where a sentence of `complaints_of` belongs: it begins with its key, and names the entry that it speaks of."""
     section: Path = tuple(complaint.partition(":")[0].split("."))
-    entries = {"stages": _stages_named, "floors": _floors_named, "connectors": _connectors_named}.get(str(section[0]))
+    entries = {
+        "stages": _stages_named,
+        "floors": _floors_named,
+        "connectors": _connectors_named,
+        "protected": _protected_named,
+    }.get(str(section[0]))
     named = entries(complaint, policy) if entries else []
     return (*section, named[-1]) if named else section  # of two that clash, the one further down
 
@@ -151,5 +157,10 @@ def _connectors_named(complaint: str, policy: Policy) -> list[int]:
         if one.name in words[1:2]  # connectors: NAME ...
         or f"the name {one.name} is used twice" in complaint
         or (one.kind == "internet" and "only one may be of kind internet" in complaint)
-        or ("by two of them" in complaint and any(s.lower() in scopes for s in (*one.ranges, *one.tls_names)))
+        or ("by two of them" in complaint and not one.scopes.isdisjoint(scopes))
     ]
+
+
+def _protected_named(complaint: str, _: Policy) -> list[int]:
+    found = re.match(r"protected: entry (\d+),", complaint)
+    return [int(found.group(1)) - 1] if found else []

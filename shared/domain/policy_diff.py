@@ -5,31 +5,33 @@ What adopting brings at once is decided by `decide.py` itself, as the enforcer w
 functions as everywhere. Only what needs another sighting is told ahead: that a server falls below, and that its case could open.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date
 from typing import Any, Literal
 
 import msgspec
 
-from shared.domain import decide
+from shared.domain import caps, decide
 from shared.domain import events as e
 from shared.domain.evidence import UtcDatetime
 from shared.domain.explain import row_in_force, server_state
 from shared.domain.explanation import ServerState
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy, Standing
+from shared.domain.reprieves import Reprieves
 from shared.domain.schedule import expires_at
 from shared.domain.state import Case, Law, Server
 
-Change = Literal["falls-below", "may-open", "starts", "steps", "ends", "stands", "passes", "accepted"]
+Change = Literal["falls-below", "may-open", "starts", "steps", "waits", "ends", "stands", "passes", "accepted"]
 """
 falls-below: its newest reading is below the new floor and not below the old. may-open: and its case opens when that is seen
 in enough hours. starts: its case begins at day 0, for now it is enforced. steps: blocking is granted at once.
+waits: it would be, but for the cap of the day.
 ends: its case expires at once. stands: its case goes back to day 0 and harms nobody. passes: what its case accuses is
 accepted by the new floors. accepted: without a case, it is below the old floor and not below the new.
 """
 
-HARSHER: frozenset[Change] = frozenset({"falls-below", "may-open", "starts", "steps"})
+HARSHER: frozenset[Change] = frozenset({"falls-below", "may-open", "starts", "steps", "waits"})
 """The changes that are against a server; the others are for it."""
 
 
@@ -55,14 +57,21 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 class PolicyDiff:
     """Compares two policies for servers as they come."""
 
-    def __init__(self, old: Policy, new: Policy, law: Law, *, on: date | None = None) -> None:
+    def __init__(
+        self, old: Policy, new: Policy, law: Law, *, on: date | None = None, reprieves: Reprieves | None = None
+    ) -> None:
         """*on*: the UTC day whose floors are compared; None: that of the newest record."""
         self._old, self._new, self._law = old, new, law
         self._day = on or law.at.astimezone(UTC).date()
         self._naming = Naming(old)
+        self._reprieves = reprieves or Reprieves()
+        self._open: dict[int, int] = {}  # hash of the server id: its open cases
+        self._granted: dict[str, list[caps.Waiter]] = {}
 
     def of(self, server: Server) -> tuple[ServerChange, ...]:
         """What changes for *server*, by product."""
+        self._open[hash(server.server)] = caps.open_cases(server)
+        self._granted.pop(server.server, None)
         found: dict[str, list[Change]] = {}
         for product, change in (*self._of_cases(server), *self._of_reading(server)):
             found.setdefault(product, []).append(change)
@@ -79,6 +88,19 @@ class PolicyDiff:
             for product, changes in sorted(found.items())
         )
 
+    def in_turn(self, changes: Iterable[ServerChange]) -> tuple[ServerChange, ...]:
+        """The same changes once all servers were asked: of those that are granted blocking, the cap of the day lets so many."""
+        law, cap = self._law, caps.cap_of(self._new, sum(self._open.values()))
+        granted = sorted(one for of_server in self._granted.values() for one in of_server)
+        room = len(granted) if cap is None else max(0, cap - caps.blocked_on(law, law.at.astimezone(UTC).date()))
+        wait = {(one.server, one.product) for one in granted[room:]}
+        return tuple(
+            msgspec.structs.replace(change, changes=tuple("waits" if c == "steps" else c for c in change.changes))
+            if (change.server, change.product) in wait
+            else change
+            for change in changes
+        )
+
     # -- cases --------------------------------------------------------------------------------------------------------
 
     def _of_cases(self, server: Server) -> Iterator[tuple[str, Change]]:
@@ -89,6 +111,7 @@ class PolicyDiff:
         yield from ((product, "ends") for product in ending)
         for event in self._adopted(server):
             if isinstance(event, e.ClockStarted | e.ClockStopped | e.BlockingGranted) and event.product not in ending:
+                self._note(server, event)
                 yield event.product, _OF_EVENT[type(event)]
         for case in living:
             if case.product not in ending and self._passes(server, case):
@@ -96,8 +119,17 @@ class PolicyDiff:
 
     def _adopted(self, server: Server) -> Iterator[e.Event]:
         view = _OneServer(server, self._law, self._old, self._naming)
+        view.reprieves = self._reprieves
         # The rule alone: asking for the whole request would check the whole policy anew for each server.
-        return decide._adapted(view, self._new, self._day)  # noqa: SLF001
+        return decide.adapted(view, self._new, self._day)
+
+    def _note(self, server: Server, event: e.Event) -> None:
+        """Remember who is granted his first blocking row, and since when he waits for it."""
+        if isinstance(event, e.BlockingGranted) and event.newly:
+            case = server.case_of(event.product)
+            since = case.waits.since if case and case.waits else self._law.now
+            waiter = caps.Waiter(since, server.server, event.product)
+            self._granted.setdefault(server.server, []).append(waiter)
 
     def _ends(self, server: Server, case: Case) -> bool:
         instants = [expires_at(server, case, policy) for policy in (self._old, self._new)]
@@ -146,15 +178,22 @@ class _OneServer:
         self.policy = policy
         self.naming = naming
         self.requests: dict[str, UtcDatetime] = {}
+        self.reprieves = Reprieves()
+        self.queue = caps.Queue()
 
 
 def key_changes(old: Policy, new: Policy) -> tuple[KeyChange, ...]:
     """The keys that differ, in the order of the document; entries of lists by their place, from 1."""
-    before, after = dict(_flat(msgspec.to_builtins(old), "")), dict(_flat(msgspec.to_builtins(new), ""))
+    before, after = dict(_flat(_whole(old), "")), dict(_flat(_whole(new), ""))
     keys = [*before, *(key for key in after if key not in before)]
     return tuple(
         KeyChange(key=key, old=before.get(key), new=after.get(key)) for key in keys if before.get(key) != after.get(key)
     )
+
+
+def _whole(policy: Policy) -> dict[str, object]:
+    """With the keys whose absence says the same."""
+    return {key: msgspec.to_builtins(getattr(policy, key)) for key in policy.__struct_fields__}
 
 
 def _flat(value: object, name: str) -> Iterator[tuple[str, object]]:
@@ -164,5 +203,5 @@ def _flat(value: object, name: str) -> Iterator[tuple[str, object]]:
     elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
         for number, inner in enumerate(value, start=1):
             yield from _flat(inner, f"{name}[{number}]")
-    else:
+    elif value not in ([], ()):  # an empty list says what an absent one says
         yield name, value

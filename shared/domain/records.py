@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from shared.domain.build import Build
 from shared.domain.catalogue import Assessment
 from shared.domain.evidence import Facts, Reading, UtcDatetime
-from shared.domain.policy import Floor, Policy
+from shared.domain.policy import Floor, Mode, Policy
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
@@ -106,13 +107,119 @@ class ReportNotice(_Request, frozen=True, kw_only=True, tag="report-notice.v1"):
     enhanced: Annotated[str, msgspec.Meta(max_length=12)] = ""
 
 
-Request = AdoptPolicy | ReportNotice
+class _Act(_Request, frozen=True, kw_only=True):
+    """
+    What a person asks for a case, a server or an account.
+
+    as_owner: the owner of a connector who asks for what is his own, "" for an operator; the law refuses him all else.
+    """
+
+    as_owner: Annotated[str, msgspec.Meta(max_length=80)] = ""
+
+
+class _CaseAct(_Act, frozen=True, kw_only=True):
+    """An act on one case. case: seq of the log record that opened it."""
+
+    server: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    case: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PauseAccount(_Act, frozen=True, kw_only=True, tag="pause.v1"):
+    """
+    Mail passes and clocks stand, for all servers of an account, from now to the end of the last of *days* UTC days.
+
+    account: the owner of a connector; or a server's id, where no connector names its owner. Today is the first day.
+    """
+
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    days: Annotated[int, msgspec.Meta(ge=1, le=366)]
+
+
+class ResumeAccount(_Act, frozen=True, kw_only=True, tag="resume.v1"):
+    """End a pause at once; whole UTC days after today come back."""
+
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+
+
+class SetExemption(_Act, frozen=True, kw_only=True, tag="exempt.v1"):
+    """
+    Refuse nothing of a server, a peer or a connector until an instant; None: an exemption is lifted.
+
+    owner: who answers for it.
+    """
+
+    kind: Literal["server", "peer", "connector"]
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    owner: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    until: UtcDatetime | None
+
+
+class DisputeCase(_CaseAct, frozen=True, kw_only=True, tag="dispute.v1"):
+    """Its admin says that the case is wrong: mail passes and its clock stands until an operator decides; once a case."""
+
+
+class ResolveCase(_CaseAct, frozen=True, kw_only=True, tag="resolve.v1"):
+    """An operator decides a dispute (upheld: the case ends; rejected: it runs on), or that a mixed case runs on."""
+
+    outcome: Literal["upheld", "rejected", "runs-on"]
+
+
+class SignBlocking(_CaseAct, frozen=True, kw_only=True, tag="sign.v1"):
+    """An operator signs that a blocking stage may begin. stage: row of the policy's table, from 1."""
+
+    stage: Annotated[int, msgspec.Meta(ge=1, le=50)]
+
+
+class AcknowledgeNotice(_CaseAct, frozen=True, kw_only=True, tag="acknowledge.v1"):
+    """The admin has the notice, however it reached him: as good as delivered, and what is pending is settled."""
+
+
+class CorrectCase(_CaseAct, frozen=True, kw_only=True, tag="correct.v1"):
+    """An operator says that the case should never have been: it ends, and its reading opens nothing until that is lifted."""
+
+
+class LiftStruck(_Act, frozen=True, kw_only=True, tag="lift-struck.v1"):
+    """The readings of a server that were struck (dispute upheld, case corrected) count again from now on."""
+
+    server: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+
+
+class SetMode(_Act, frozen=True, kw_only=True, tag="mode.v1"):
+    """Observe or enforce, for one connector, or ("") for the whole policy; makes a new version of it."""
+
+    connector: Annotated[str, msgspec.Meta(max_length=40)]
+    mode: Mode
+
+
+CaseAct = DisputeCase | ResolveCase | SignBlocking | AcknowledgeNotice | CorrectCase
+Act = (
+    PauseAccount
+    | ResumeAccount
+    | SetExemption
+    | DisputeCase
+    | ResolveCase
+    | SignBlocking
+    | AcknowledgeNotice
+    | CorrectCase
+    | LiftStruck
+    | SetMode
+)
+Request = AdoptPolicy | ReportNotice | Act
 
 
 class SetFreeze(_Request, frozen=True, kw_only=True, tag="set-freeze.v1"):
     """Topic `control`: from now on nothing is slowed or refused, and no case ages, until it is lifted."""
 
     frozen: bool
+
+
+class Exemption(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An exemption in force. owner: who answers for it. Only the law ends it, however late it is by an edge's own clock."""
+
+    kind: Literal["server", "peer", "connector"]
+    target: str
+    owner: str
+    until: UtcDatetime
 
 
 # --- decisions ---------------------------------------------------------------------------------------------------
@@ -137,13 +244,32 @@ class CaseSchedule(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     rows: tuple[Row, ...]
 
 
-class Decision(_Record, frozen=True, kw_only=True, tag="decision.v1"):
-    """The schedule of one server, key: its id. No case left: released, or expired. seq: the log record that brought it."""
+class Struck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A reading of a server that accuses nobody any more. low, high: its range; None: whatever the build of that product."""
+
+    product: str
+    low: Build | None
+    high: Build | None
+
+    def covers(self, reading: Reading) -> bool:
+        """Whether *reading* is one that was struck."""
+        return self.product == reading.product and (
+            self.low is None or (self.low, self.high) == (reading.low, reading.high)
+        )
+
+
+class Decision(_Record, frozen=True, kw_only=True, omit_defaults=True, tag="decision.v1"):
+    """
+    The schedule of one server, key: its id. No case left: released, or expired. seq: the log record that brought it.
+
+    struck: readings that no case may be refused for, whatever its rows say. Left out where there are none.
+    """
 
     server: str
     seq: int
     policy_version: int
     cases: tuple[CaseSchedule, ...]
+    struck: tuple[Struck, ...] = ()
 
 
 class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):
@@ -166,10 +292,11 @@ class Heartbeat(_Record, frozen=True, kw_only=True, tag="heartbeat.v1"):
     leader: str = ""
 
 
-class PolicyRecord(_Record, frozen=True, kw_only=True, tag="policy.v1"):
-    """Key `policy`: the policy in force."""
+class PolicyRecord(_Record, frozen=True, kw_only=True, omit_defaults=True, tag="policy.v1"):
+    """Key `policy`: the policy in force, and the exemptions, by kind and target: what matches one of them is not refused."""
 
     policy: Policy
+    exemptions: tuple[Exemption, ...] = ()
 
 
 # --- verdicts, edge-reports, contacts, dead-letters --------------------------------------------------------------

@@ -8,11 +8,11 @@ is read of it. All others are read whole and decided by `decide.py`, whose answe
 | the reading's standing at its floor | no news | until |
 |---|---|---|
 | at or above, nothing counts against the product | ever | the next floor takes effect |
-| unknown, or below without a tie that opens | ever | the next floor takes effect |
+| unknown, or below without a tie that opens, or struck | ever | the next floor takes effect |
 | below, with a case | as long as the day has its reading below the floor | the day ends |
 | below, without a case | in an hour that counts already | the hour ends |
 
-None of this holds where the reading would release an open case, or where another id that the message matches is known.
+None of this holds where the reading would release an open case or open a released one again, or where another id that the message matches is known.
 It depends on the server's state and the policy alone: when either changes it is worked out anew.
 """
 
@@ -80,13 +80,15 @@ class Repeats:
         """Which sightings of *server* are surely no news; None where that cannot be said."""
         reading = server.reading
         case = server.case_of(reading.product)
+        if case is not None and case.past is not None:
+            return None  # one reading below the floor opens it again
         if case is not None and case.released_at is None and case.floor.standing(reading) is Standing.AT_OR_ABOVE:
             return None
         floor, (since, until) = self._wave(reading.product, server.last_seen.date())
         standing = floor.standing(reading) if floor else Standing.UNKNOWN
         if standing is Standing.AT_OR_ABOVE and any(hour.product == reading.product for hour in server.hours):
             return None
-        if standing is Standing.BELOW and server.tie in self._policy.open_ties:
+        if standing is Standing.BELOW and server.tie in self._policy.open_ties and not server.strikes(reading):
             accused = _accused_span(server, case)
             if accused is None:
                 return None

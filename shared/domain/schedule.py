@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.blocking import grant_at, grant_blocking, not_before
+from shared.domain.holds import go_on
 from shared.domain.policy import Policy
 from shared.domain.records import Row
 from shared.domain.state import Case, Law, Server
@@ -32,13 +34,14 @@ def plan_for(policy: Policy, day0: datetime, *, enforced: bool) -> e.Plan:
         return e.Plan(rows=rows[:1])
     granted = tuple(row for row in rows if not row.block_minutes_per_hour)
     blocking = rows[len(granted) :]
-    return e.Plan(rows=granted, blocking=blocking, notices=_ladder(policy, granted, blocking))
+    return e.Plan(rows=granted, blocking=blocking, notices=ladder(policy, granted, blocking))
 
 
-def _ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...]) -> tuple[e.PlannedNotice, ...]:
+def ladder(policy: Policy, granted: tuple[Row, ...], blocking: tuple[Row, ...]) -> tuple[e.PlannedNotice, ...]:
+    """The notices of a way that begins with the first row of *granted*."""
     day0 = granted[0].since
-    planned = [e.PlannedNotice(kind="opening", since=day0, stage=1)]
-    for row in granted[1:2]:
+    planned = [e.PlannedNotice(kind="opening", since=day0, stage=granted[0].stage)]
+    for row in () if granted[0].throttle_minutes_per_hour else granted[1:2]:
         before = max(day0, row.since - timedelta(days=policy.notices.before_throttling_days))
         planned.append(e.PlannedNotice(kind="before-throttling", since=before, stage=row.stage))
     planned += [e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in granted[1:]]
@@ -61,6 +64,20 @@ def next_due(server: Server, policy: Policy) -> datetime | None:
     return first
 
 
+def next_step(server: Server, law: Law, policy: Policy) -> tuple[datetime, e.Event] | None:
+    """
+    What happens next by itself, and the law time of that, the end of its account's pause included; None: nothing ever will.
+
+    For those who look ahead: the pause of an account ends for all of its servers at once, by `acts.fall_due`.
+    """
+    instant = next_due(server, policy)
+    pauses = [(hold.ends - law.held_so_far, case) for case in server.cases for hold in case.holds if hold.ends]
+    for ends, case in pauses[:1]:
+        if instant is None or ends <= instant:
+            return ends, go_on(server, case, "pause", ends)
+    return None if instant is None else (instant, fall_due(server, law, policy, instant)[0])
+
+
 def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
     """The first thing that is due for *server* at *instant*, which `next_due` told: one case, one step."""
     case = next(case for case in server.cases if instant in _dues(server, case, policy))
@@ -70,12 +87,12 @@ def fall_due(server: Server, law: Law, policy: Policy, instant: datetime) -> lis
 def _dues(server: Server, case: Case, policy: Policy) -> list[datetime]:
     if case.ends_law is not None:
         return [case.ends_law]
-    dues = []
+    dues = [hold.until for hold in case.holds if hold.until is not None]
     if case.entered < len(case.rows):
         dues.append(case.rows[case.entered].since)
     if case.planned:
         dues.append(case.planned[0].since)
-    ends = (grant_at(case, policy), expires_at(server, case, policy))
+    ends = (grant_at(server, case, policy), expires_at(server, case, policy))
     return dues + [instant for instant in ends if instant is not None]
 
 
@@ -85,24 +102,15 @@ def expires_at(server: Server, case: Case, policy: Policy) -> datetime | None:
     return None if below is None else below.at_law + policy.expire_after
 
 
-def grant_at(case: Case, policy: Policy) -> datetime | None:
-    """When blocking may begin: as planned, and not before a delivered notice is old enough."""
-    if not case.blocking or not case.enforced:
-        return None
-    planned = case.blocking[0].since
-    if not policy.notices.needed_for_blocking:
-        return planned
-    if case.delivered_law is None:
-        return None
-    return max(planned, case.delivered_law + timedelta(hours=policy.notices.hours_before_blocking))
-
-
 def _fall_due(server: Server, case: Case, law: Law, policy: Policy, instant: datetime) -> list[e.Event]:
     name, product = server.server, case.product
     if case.ends_law == instant:
         return [e.CaseEnded(server=name, product=product, expired=False)]
     if expires_at(server, case, policy) == instant:
         return [e.CaseEnded(server=name, product=product, expired=True)]
+    for hold in case.holds:
+        if hold.until == instant:
+            return [go_on(server, case, hold.reason, instant)]
     if case.entered < len(case.rows) and case.rows[case.entered].since == instant:
         row = case.rows[case.entered]
         return [
@@ -114,16 +122,9 @@ def _fall_due(server: Server, case: Case, law: Law, policy: Policy, instant: dat
                 block_minutes_per_hour=row.block_minutes_per_hour,
             )
         ]
-    if grant_at(case, policy) == instant:
-        return [grant_blocking(server, case, instant)]
+    if grant_at(server, case, policy) == instant:
+        return [grant_blocking(server, case, policy, instant)]
     return [_planned_notice(server, case, law, policy)]
-
-
-def grant_blocking(server: Server, case: Case, instant: datetime) -> e.BlockingGranted:
-    """The blocking rows, the first at *instant*, each with its notice."""
-    rows = _shifted(case.blocking, instant)
-    notices = tuple(e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows)
-    return e.BlockingGranted(server=server.server, product=case.product, rows=rows, notices=notices)
 
 
 def _planned_notice(server: Server, case: Case, law: Law, policy: Policy) -> e.NoticeDue:
@@ -149,29 +150,12 @@ def notice_due(
         floor=case.floor,
         opened_at=case.opened_at,
         rows=_dated(law, case.rows),
-        blocking=_dated(law, _not_before(case, law, policy)),
+        blocking=_dated(law, not_before(case, law, policy)),
         line=below.line if below else "",
         line_seen_at=below.seen_at if below else server.last_seen,
         line_edge=below.edge if below else "",
         again=again,
     )
-
-
-def _not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
-    """The rows that wait, as early as they can still come: a notice that is repeated promises no day that is gone."""
-    if not case.blocking:
-        return ()
-    told = case.delivered_law or law.now
-    needed = (
-        timedelta(hours=policy.notices.hours_before_blocking) if policy.notices.needed_for_blocking else timedelta()
-    )
-    return _shifted(case.blocking, max(case.blocking[0].since, told + needed))
-
-
-def _shifted(rows: tuple[Row, ...], first: datetime) -> tuple[Row, ...]:
-    """*rows* with the same distances, beginning at *first*."""
-    later = first - rows[0].since
-    return tuple(msgspec.structs.replace(row, since=row.since + later) for row in rows)
 
 
 def _dated(law: Law, rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -20,6 +20,7 @@ import msgspec
 import zstandard
 
 from shared.domain.build import Build
+from shared.domain.caps import Queue, Waiter, open_cases, waiters
 from shared.domain.evidence import Reading
 from shared.domain.outlook import Outlook, shipped
 from shared.domain.policy import Floor, Policy, parse_policy, shipped_policy_text
@@ -57,7 +58,7 @@ class Slot(msgspec.Struct, gc=False):
     What is kept of one server. name: the one object of its id that is to be kept elsewhere, too. packed, share: of the state that was settled last.
 
     decision: the share of its decision, as it came from a table or as it was told last; 0: it has none; None: neither was yet.
-    due: when something next falls due, unset where that must be worked out. repeat: which sightings of it are surely no
+    open_cases, waiters: what of it counts for the cap (`caps.py`). due: when something next falls due, unset where that must be worked out. repeat: which sightings of it are surely no
     news, None where that was not worked out.
     """
 
@@ -67,6 +68,8 @@ class Slot(msgspec.Struct, gc=False):
     decision: int | None = None
     due: datetime | msgspec.UnsetType | None = None
     repeat: Repeat | None = None
+    open_cases: int = 0
+    waiters: tuple[Waiter, ...] = ()
 
 
 class Servers(Mapping[str, Server]):
@@ -77,6 +80,7 @@ class Servers(Mapping[str, Server]):
         self._live: dict[str, Server] = {}
         self._unsettled: dict[str, None] = {}
         self._digest = 0
+        self.queue = Queue()
         self.outlook = shipped()
         self._unknown: list[str] = []
         self._compress = zstandard.ZstdCompressor(
@@ -134,6 +138,7 @@ class Servers(Mapping[str, Server]):
             slot = self._slots[name] = Slot(name)
         self._keep(name, server)
         self._unsettled[name] = None
+        self._count(slot, server)
         return slot
 
     def put_stored(self, name: str, stored: bytes) -> Server:
@@ -154,6 +159,7 @@ class Servers(Mapping[str, Server]):
         self._settle(slot, stored)
         slot.decision = decision_share(server)
         slot.due, slot.repeat = self.outlook.due(server), self.outlook.repeat(server)
+        self._count(slot, server)
         return server
 
     def remove(self, name: str) -> None:
@@ -163,6 +169,15 @@ class Servers(Mapping[str, Server]):
             self._live.pop(name, None)
             self._unsettled.pop(name, None)
             self._digest = (self._digest - slot.share) % _MODULUS
+            self._count(slot, None)
+
+    def _count(self, slot: Slot, server: Server | None) -> None:
+        """Keep what counts for the cap up to this server's state; None: it is gone."""
+        open_now, waits = (open_cases(server), waiters(server)) if server and server.cases else (0, ())
+        self.queue.open_cases += open_now - slot.open_cases
+        if waits != slot.waiters:
+            self.queue.move(slot.waiters, waits)
+        slot.open_cases, slot.waiters = open_now, waits
 
     # -- looking ahead ----------------------------------------------------------------------------------------------
 

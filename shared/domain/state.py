@@ -4,10 +4,10 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from shared.domain.events import Hour, NoticeKind, PlannedNotice
+from shared.domain.events import CaseHoldReason, Hour, NoticeKind, PlannedNotice
 from shared.domain.evidence import Reading, UtcDatetime
 from shared.domain.policy import Floor, Tie
-from shared.domain.records import CaseSchedule, Decision, Row
+from shared.domain.records import CaseSchedule, Decision, Row, Struck
 
 
 class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -18,12 +18,74 @@ class PendingNotice(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     due_at: UtcDatetime
 
 
+class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """In the queue of the cap. since: law time at which it fell due first; until: when it is asked again. place: as it was told."""
+
+    since: UtcDatetime
+    until: UtcDatetime
+    place: int
+
+
+class Signed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+
+    stage: int
+    at_law: UtcDatetime
+
+
+class CaseHold(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """
+    A reason for which a case is held, since when, and until when at most (law time; None: until somebody says so).
+
+    ends: of a pause, the midnight (UTC) at which its account's ends.
+    """
+
+    reason: CaseHoldReason
+    since: UtcDatetime
+    until: UtcDatetime | None = None
+    ends: UtcDatetime | None = None
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The way of a case that is held, as it stood when that began (since, law time); the fields are the case's own."""
+
+    since: UtcDatetime
+    rows: tuple[Row, ...]
+    entered: int
+    blocking: tuple[Row, ...] = ()
+    planned: tuple[PlannedNotice, ...] = ()
+
+
+class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """
+    What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen.
+
+    floor: what it was about; a build that met it owes nothing of that clock to a higher floor.
+    """
+
+    floor: Floor
+    clock: timedelta
+    released_law: UtcDatetime
+    cured_at: UtcDatetime
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Where a case went. case: its number, the seq of the record that opened it."""
+
+    case: int
+    server: str
+
+
 class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     One case, from its opening until it ends. All `_law` instants are law time.
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
+    inherited: the clock that it began with. past: set by a release, if a relapse can inherit. mixed: opened again after a release.
+    waits: set while the cap of the day lets it not be blocked. signed: the stages that operators signed.
+    holds: why it is held. kept: its way of before while it is held; an observed case may have holds, and keeps nothing.
+    disputed: whether it ever was. exempt_peer: the exempt peer for which its clock stands, "" for none.
     """
 
     product: str
@@ -41,6 +103,23 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     delivered_law: UtcDatetime | None = None
     released_at: UtcDatetime | None = None
     ends_law: UtcDatetime | None = None
+    waits: Waiting | None = None
+    signed: tuple[Signed, ...] = ()
+    inherited: timedelta | None = None
+    past: Past | None = None
+    mixed: bool = False
+    holds: tuple[CaseHold, ...] = ()
+    kept: Kept | None = None
+    disputed: bool = False
+    exempt_peer: str = ""
+
+    def signed_at(self, stage: int) -> datetime | None:
+        """The law time at which *stage* was signed; None where it was not."""
+        return next((one.at_law for one in self.signed if one.stage == stage), None)
+
+    def held_for(self, reason: CaseHoldReason) -> CaseHold | None:
+        """Its hold for *reason*, if there is one."""
+        return next((hold for hold in self.holds if hold.reason == reason), None)
 
 
 class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -59,7 +138,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
-    changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    struck: readings of it that count no more. past: what released cases left behind. moved: cases that went to another id, the newest 16. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
@@ -77,6 +156,9 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     policy_version: int = 0
     news_hour: int = 0
     news: int = 0
+    struck: tuple[Struck, ...] = ()
+    past: tuple[Past, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
@@ -84,6 +166,14 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
             if case.product == product:
                 return case
         return None
+
+    def past_of(self, product: str) -> Past | None:
+        """What the last case about *product* left behind."""
+        return next((past for past in self.past if past.floor.product == product), None)
+
+    def strikes(self, reading: Reading) -> bool:
+        """Whether *reading* of it was struck."""
+        return any(struck.covers(reading) for struck in self.struck)
 
     def below_of(self, product: str) -> Below | None:
         """The newest evidence of *product* below the floor, if there is any."""
@@ -97,7 +187,9 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     The globals of the fold. head: hash of the newest record. held: ended holds only; hold_since: H when the running one began.
 
+    stood_at: the law time at which it last stood still (None: it never did since rules 3).
     new_names_on, new_names: names first seen outside connectors on that UTC day. since_checkpoint: records since the last.
+    newly_blocked_on, newly_blocked: cases that got their first blocking row on that UTC day.
     """
 
     seq: int
@@ -113,6 +205,9 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     new_names_on: date | None = None
     new_names: int = 0
     since_checkpoint: int = 0
+    stood_at: UtcDatetime | None = None
+    newly_blocked_on: date | None = None
+    newly_blocked: int = 0
 
     @property
     def held_so_far(self) -> timedelta:
@@ -133,6 +228,11 @@ class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         if self.hold_since is not None:
             return self.now
         return self.now + max(timedelta(), instant - self.h)
+
+    def law_of(self, utc: datetime) -> datetime:
+        """The law time at which H came to *utc*, where no hold runs; of an instant at which the law stood still, that at which it stood."""
+        law = utc - self.held
+        return law if self.stood_at is None else max(law, self.stood_at)
 
     def utc_of(self, law: datetime) -> datetime:
         """The UTC instant at which law time *law* is, or is expected to be, reached if nothing more is held."""
@@ -186,4 +286,5 @@ def decision_of(server: Server) -> Decision | None:
             for case in server.cases
             if case.released_at is None
         ),
+        struck=server.struck,
     )

@@ -78,6 +78,9 @@ def judge(
     """
     if reading is None:
         return _NO_PRODUCT
+    decisions = tuple(decisions)
+    if any(struck.covers(reading) for decision in decisions for struck in decision.struck):
+        return _STRUCK
     accusing = [
         (row, case, decision)
         for decision in decisions
@@ -131,6 +134,7 @@ def _reply(policy: Policy, action: str, row: Row) -> SmtpReply | None:
 
 _NO_PRODUCT = Verdict(action="accept", why="no product that we judge")
 _NOT_ACCUSED = Verdict(action="accept", why="no case accuses what this message shows")
+_STRUCK = Verdict(action="accept", why="an operator said that what this message shows counts no more")
 _WHY = {
     "accept": "outside the server's minutes of this hour",
     "defer": "inside the server's throttle minutes",

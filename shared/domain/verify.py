@@ -188,7 +188,7 @@ class Audit:
             )
 
     def _check_digest(self, event: e.Checkpoint) -> None:
-        if event != e.Checkpoint(servers=len(self.fold.servers), digest=self.fold.digest()):
+        if event != self.fold.checkpoint():
             raise _Wrong("the state that the records fold to has another digest than this checkpoint")
 
     def _check_place(self, record: e.LogRecord) -> str:

@@ -7,7 +7,8 @@ and the same instants, under the other policy. What each brings is matched; only
 What the log cannot tell: sightings that were no news under the policy of their day are not in it, so a server that only the
 other policy accuses may be seen in too few hours to get a case; it then shows up as counting. A notice that was never sent
 has no outcome; with `assume_delivered` every notice arrives at once.
-Policies that were adopted on the way are left out: the other policy stays.
+Policies that were adopted and modes that were set on the way are left out: the other policy stays. An act on a case is taken
+as one on the case about the same product.
 """
 
 from collections import Counter
@@ -23,7 +24,8 @@ from shared.domain.explain import server_state
 from shared.domain.explanation import ServerState
 from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Policy, parse_policy, shipped_policy_text
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen
+from shared.domain.records import AdoptPolicy, CaseAct, Origin, ReportNotice, ServerSeen, SetMode
+from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers
 from shared.domain.state import Server
 
@@ -144,7 +146,8 @@ class Replay:
             return
         before = self._recorded
         other = self._other = _Branch(before.policy, before.law)
-        other.restore(_copied(before.servers), before.requests)
+        kept = before.reprieves
+        other.restore(_copied(before.servers), before.requests, Reprieves(kept.accounts, kept.in_force()))
         version = max(self._policy.version, before.policy.version + 1)  # the question is what it brings
         adopted = AdoptPolicy(
             id="what-if-adopted",
@@ -183,12 +186,19 @@ class Replay:
         if isinstance(event, e.ServerSighted):
             return ServerSeen(facts=event.facts, reading=event.reading, origin=event.evidence)
         request = event.request if isinstance(event, e.RequestDecided | e.PolicyAdopted) else None
-        if isinstance(request, AdoptPolicy):
+        if isinstance(request, AdoptPolicy | SetMode):
             self._adoptions += isinstance(event, e.PolicyAdopted)
             return None
         if isinstance(request, ReportNotice):
             return None if self._delivered else self._renamed(request)
-        return request
+        return self._of_its_case(request) if isinstance(request, CaseAct) else request
+
+    def _of_its_case(self, act: CaseAct) -> CaseAct:
+        """The act, on the case about the same product in the other world; as it is where there is none: it has no effect then."""
+        here, there = self._recorded.servers.get(act.server), self._other and self._other.servers.get(act.server)
+        product = next((case.product for case in here.cases if case.opened_seq == act.case), "") if here else ""
+        case = there.case_of(product) if there else None
+        return act if case is None else msgspec.structs.replace(act, case=case.opened_seq)
 
     def _renamed(self, report: ReportNotice) -> ReportNotice | None:
         """The report, about the notice of the same kind in the other world; None where that has none pending."""
@@ -317,7 +327,15 @@ class _Ledger:
 
 
 def _ended(event: e.CaseEnded) -> str:
-    return "case: expired" if event.expired else "case: ended"
+    return "case: expired" if event.expired else f"case: {event.why or 'ended'}"
+
+
+def _held(event: e.CaseHeld) -> str:
+    return f"case: held ({event.reason})"
+
+
+def _went_on(event: e.CaseWentOn) -> str:
+    return f"case: no longer held ({event.reason})"
 
 
 def _entered(event: e.StageEntered) -> str:
@@ -331,9 +349,13 @@ def _due(event: e.NoticeDue) -> str:
 _HAPPENINGS: dict[type, str | Callable[..., str]] = {
     e.CaseOpened: "case: opened",
     e.CaseReleased: "case: released",
+    e.CaseMixed: "case: mixed",
+    e.CaseMoved: "case: moved",
     e.ClockStarted: "case: clock started",
     e.ClockStopped: "case: clock stopped",
     e.CaseEnded: _ended,
+    e.CaseHeld: _held,
+    e.CaseWentOn: _went_on,
     e.StageEntered: _entered,
     e.NoticeDue: _due,
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from shared.domain.errors import RecordSchemaError
 from shared.domain.fold import digest_of
-from shared.domain.identity import Naming
+from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Policy
 from shared.domain.records import Decision, DecisionRecord, Heartbeat, PolicyRecord
 from shared.messaging.codec import decode
@@ -25,6 +25,7 @@ class DecisionTable:
     def __init__(self) -> None:
         self.policy: Policy | None = None
         self.naming: Naming | None = None
+        self._exempt: frozenset[tuple[str, str]] = frozenset()
         self.heartbeat: Heartbeat | None = None
         self._policy_digest = ""
         self._reserved: dict[bytes, bytes] = {}
@@ -57,6 +58,7 @@ class DecisionTable:
 
     def _take_policy(self, value: bytes | None) -> PolicyRecord:
         self.policy = self.naming = None
+        self._exempt = frozenset()
         self._policy_digest = ""
         self._reserved.pop(KEY_POLICY, None)
         record = decode(DECISIONS, value)
@@ -64,6 +66,7 @@ class DecisionTable:
             raise RecordSchemaError(f"the key policy of decisions holds a {type(record).__name__}")
         self.naming = Naming(record.policy)
         self.policy = record.policy
+        self._exempt = frozenset((one.kind, one.target) for one in record.exemptions)
         self._policy_digest = record.policy.digest
         self._reserved[KEY_POLICY] = value or b""
         return record
@@ -105,6 +108,15 @@ class DecisionTable:
         if heartbeat.digest != self.digest:
             return "digest"
         return "policy" if heartbeat.policy_digest != self._policy_digest else ""
+
+    def exempts(self, identity: Identity, peer: str) -> bool:
+        """Whether a message of *identity* from *peer* is exempt; only the law ends an exemption, never the edge's own clock."""
+        if not self._exempt:
+            return False
+        matched = [("connector", identity.connector), ("peer", peer), *(("server", one) for one in identity.matches)]
+        # A connector that was renamed is in the ids by its old name, too.
+        matched += [("connector", one.rpartition("@")[2]) for one in identity.matches]
+        return not self._exempt.isdisjoint(matched)
 
     def __contains__(self, server: str) -> bool:
         return server in self._servers

@@ -17,12 +17,13 @@ EDGE_REPORTS = "edge-reports"
 DEAD_LETTERS = "dead-letters"
 
 # One partition: their order is part of their meaning. Reserved keys of `decisions` and `enforcer-state` hold no dot and no
-# "@", and every server id holds one of the two.
+# "@", and every server id holds one of the two; what follows one of the two prefixes may be anything.
 KEY_HEARTBEAT = b"heartbeat"
 KEY_POLICY = b"policy"
 KEY_POSITION = b"position"
 KEY_FREEZE = b"freeze"
 KEY_REQUEST_PREFIX = b"request "
+KEY_ACCOUNT_PREFIX = b"account "
 
 _COMPACTED = {
     "cleanup.policy": "compact",

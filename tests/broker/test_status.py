@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from services.status.app import build_app
+from services.status.publisher import KafkaPublisher
 from services.status.reader import Reader
 from services.status.settings import StatusSettings
 from services.status.view import Board, View
@@ -45,14 +46,24 @@ class Status:
     """Reader and pages in this process."""
 
     def __init__(
-        self, bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000, board: Board | None = None
+        self,
+        bootstrap: str,
+        prefix: str,
+        state_dir: Path,
+        *,
+        log_tail: int = 1000,
+        board: Board | None = None,
+        status_tokens: str = "",
     ) -> None:
         self.clock = LateClock()
         self.board = board or Board()
-        settings = StatusSettings(bootstrap=bootstrap, topic_prefix=prefix, state_dir=str(state_dir))
+        settings = StatusSettings(
+            bootstrap=bootstrap, topic_prefix=prefix, state_dir=str(state_dir), status_tokens=status_tokens
+        )
         self.ready_file = state_dir / "ready" / "status"
         self.reader = Reader(settings, self.clock, self.board, structlog.stdlib.get_logger(), log_tail=log_tail)
-        app = build_app(self.board, settings, load_catalogue(), clock=self.clock)
+        self.publisher = KafkaPublisher(bootstrap, prefix)
+        app = build_app(self.board, settings, load_catalogue(), clock=self.clock, publisher=self.publisher)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://status")
 
     async def shows_seq(self, seq: int) -> None:
@@ -74,10 +85,16 @@ class Status:
 
 @asynccontextmanager
 async def status(
-    bootstrap: str, prefix: str, state_dir: Path, *, log_tail: int = 1000, board: Board | None = None
+    bootstrap: str,
+    prefix: str,
+    state_dir: Path,
+    *,
+    log_tail: int = 1000,
+    board: Board | None = None,
+    status_tokens: str = "",
 ) -> AsyncIterator[Status]:
     """Run it; a reader that failed fails the test."""
-    made = Status(bootstrap, prefix, state_dir, log_tail=log_tail, board=board)
+    made = Status(bootstrap, prefix, state_dir, log_tail=log_tail, board=board, status_tokens=status_tokens)
     reading = asyncio.create_task(made.reader.run())
     try:
         async with made.client:
@@ -86,6 +103,7 @@ async def status(
         assert not reading.done(), "the reader ended by itself"
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+        await made.publisher.stop()
 
 
 async def write(bootstrap: str, prefix: str, records: Iterable[Record], *, commit: bool = True) -> None:

@@ -54,7 +54,10 @@ class ForeignEdge:
             return
         self.latest[key] = self._read(name, value or b"")
         if key == "policy":
-            policy = (value or b"").removeprefix(b'{"type":"policy.v1","policy":').removesuffix(b"}")
+            policy, exempt, _ = (
+                (value or b"").removeprefix(b'{"type":"policy.v1","policy":').partition(b',"exemptions":[')
+            )
+            policy = policy if exempt else policy.removesuffix(b"}")
             self.policy_digest = hashlib.sha256(policy).hexdigest()
         elif not loading:
             own = {"count": len(self.servers), "digest": self.digest(), "policy_digest": self.policy_digest}
@@ -88,6 +91,19 @@ class ForeignEdge:
             begun = bisect_right([datetime.fromisoformat(row["since"]) for row in case["rows"]], law_time)
             found += [(case["rows"][begun - 1], case["enforced"])] if begun else []
         return found
+
+    def spares(self, servers: list[str], peer: str, connector: str, reading: dict[str, Any]) -> bool:
+        """Whether a message passes that matches these ids: it is exempt, or what it shows was struck."""
+        named = [("peer", peer), ("connector", connector), *(("server", server) for server in servers)]
+        if any((one["kind"], one["target"]) in named for one in self.latest["policy"].get("exemptions", ())):
+            return True
+        known = [json.loads(self.servers[server]) for server in servers if server in self.servers]
+        return any(
+            one["product"] == reading["product"]
+            and (one["low"] is None or (one["low"], one["high"]) == (reading["low"], reading["high"]))
+            for decision in known
+            for one in decision.get("struck", ())
+        )
 
     def first_minute(self, server: str, now: datetime) -> int:
         """Of this hour's window; *now* is UTC."""

@@ -31,7 +31,7 @@ def law_differs(watch: Watch) -> Iterator[str]:
         yield f"the position stands at log record {position.law.seq}, the log at {fold.law.seq}"
     elif msgspec.structs.replace(position.law, h=fold.law.h, at=fold.law.at) != fold.law:
         yield "the position's law is not what the log folds to"
-    policy = encode(PolicyRecord(policy=fold.policy))
+    policy = encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     yield from _table_differs(
         "enforcer-state", state, watch.expected_state | request_ids(watch) | {t.KEY_POLICY: policy}
     )

@@ -10,7 +10,12 @@ from tests.model.words import MILDNESS, Action, Builds, Span, action_at, floor_o
 
 @dataclass(eq=False)
 class Case:
-    """clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release."""
+    """
+    clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release.
+
+    stood: the law time that it had stood when its rows began. left: what it leaves to a relapse, once released. mixed: it was
+    opened again. held: since and until when it is held as mixed, with its rows of before.
+    """
 
     product: str
     floor: Builds
@@ -20,6 +25,32 @@ class Case:
     delivered: int | None = None
     ends: int | None = None
     clock: int = 0
+    stood: int = 0
+    left: "Left | None" = None
+    mixed: bool = False
+    held: "Held | None" = None
+
+    def stood_at(self, law_now: int) -> int:
+        """How long it has stood on its clock, what it inherited and what it was held considered."""
+        began, until = (self.held.rows[0].since, self.held.since) if self.held else (self.rows[0].since, law_now)
+        return self.stood + max(0, until - began)
+
+
+class Left(NamedTuple):
+    """What a released case leaves behind: how long it had stood, the law time of its release, when the cure was seen."""
+
+    stood: int
+    released: int
+    cured: int
+
+
+class Held(NamedTuple):
+    """A hold of law time, and the rows that come after it."""
+
+    since: int
+    until: int
+    rows: list[Span]
+    waiting: list[Span]
 
 
 @dataclass
@@ -33,6 +64,7 @@ class Server:
     hours: list[tuple[int, str]] = field(default_factory=list)
     below: dict[str, tuple[int, int]] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
+    left: dict[str, Left] = field(default_factory=dict)
     news_hour: int = -1
     news: int = 0
 

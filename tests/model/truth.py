@@ -12,7 +12,7 @@ from shared.domain.evidence import Reading
 from shared.domain.policy import Policy
 from shared.domain.records import AdoptPolicy, Mark, SetFreeze, Sighting
 from tests.model import words as w
-from tests.model.ruling import Accusation, Case, Ruling, Server
+from tests.model.ruling import Accusation, Case, Held, Left, Ruling, Server
 from tests.model.words import DAY, HOUR, Builds
 from tests.support.scenario import START
 
@@ -93,17 +93,30 @@ class Truth:
             self._cases = None
             if order == 1:
                 case.rows, case.waiting = case.rows + w.moved_to(case.waiting, instant), []
+            elif order == 2:
+                self._go_on(case, instant)
             else:
                 server.cases.remove(case)
+                if case.ends is not None and case.left is not None:
+                    server.left[case.product] = case.left
 
     def _dues(self, server: Server, case: Case) -> list[tuple[int, int]]:
-        """(law time, 0: it ends, 1: blocking is granted)."""
+        """(law time, 0: it ends, 1: blocking is granted, 2: it is held no more)."""
         if case.ends is not None:
             return [(case.ends, 0)]
         granted = self._granted(case)
         return [(server.below[case.product][1] + self.policy.expire_days * DAY, 0)] + (
-            [(granted, 1)] if granted is not None else []
+            [(granted, 1)] if granted is not None else [(case.held.until, 2)] if case.held else []
         )
+
+    def _go_on(self, case: Case, now: int) -> None:
+        """All comes later by as long as it was held, and what waits for its grant not before now."""
+        if case.held is not None:
+            later = now - case.held.since
+            case.rows = [row._replace(since=row.since + later) for row in case.held.rows]
+            first = max([row.since for row in case.held.waiting[:1]], default=0) + later
+            case.waiting = w.moved_to(case.held.waiting, max(first, now)) if case.held.waiting else []
+            case.held = None
 
     def _granted(self, case: Case) -> int | None:
         """When blocking may begin: on its day, and if notices are needed not before a delivered one is old enough."""
@@ -130,12 +143,14 @@ class Truth:
         (tie, name), known, met = ids[0], self.servers.get(ids[0][1]), w.is_met(reading, floor)
         below = w.is_below(reading, floor) and tie in self.policy.open_ties and not facts.imported
         below = below and not self._comes_late(known, reading, floor, seen)
-        cured, dropped = self._cured(ids, reading), self._dropped(ids, reading.product) if met else []
+        lifts = [name for _, name in ids if not facts.imported or seen > self._newest_below(name, reading.product)]
+        cured, dropped = self._cured(lifts, reading), self._dropped(lifts, reading.product) if met else []
         full = known is not None and known.news_hour == w.utc_hour(at) and known.news >= NEWS_AN_HOUR
         if full and not cured and not dropped:
             return
-        hours, counted = self._hours(known, reading, seen, below=below, met=met)
-        if not (cured or dropped or counted or _is_news(known, reading, tie, connector, seen, below=below)):
+        mixed = self._mixed(known, reading, connector, seen) if below else None
+        hours, counted = self._hours(known, reading, seen, below=below, met=met and name in lifts)
+        if not (cured or dropped or counted or mixed or _is_news(known, reading, tie, connector, seen, below=below)):
             return
         if not cured and not facts.imported:
             self._follow(ids, connector)
@@ -144,7 +159,10 @@ class Truth:
         for other in dropped:
             other.hours = [hour for hour in other.hours if hour[1] != reading.product]
         for case in cured:
-            case.ends, case.waiting = self.law_now + self.policy.release_hours * HOUR, []
+            case.left = Left(case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
+            case.ends, case.waiting, case.held = self.law_now + self.policy.release_hours * HOUR, [], None
+        if mixed is not None and mixed.left is not None:
+            self._open_again(mixed, mixed.left.stood)
         if below and floor is not None:
             self._open(server, reading.product, floor, connector, self._counts_at(seen))
         self._cases = None
@@ -155,13 +173,47 @@ class Truth:
             return False
         return known.reading.product == reading.product and w.is_met(known.reading, floor)
 
-    def _cured(self, ids: list[tuple[str, str]], reading: Reading) -> list[Case]:
-        """A cure counts for every id that the message matches: the cases whose own floor it meets."""
-        cases = [self.servers[name].case_of(reading.product) for _, name in ids if name in self.servers]
-        return [case for case in cases if case and case.ends is None and w.is_met(reading, case.floor)]
+    def _newest_below(self, name: str, product: str) -> int:
+        """When the newest reading below the floor was seen: what is imported lifts only what it comes after."""
+        below = self.servers[name].below.get(product) if name in self.servers else None
+        return below[0] if below else -(1 << 40)
 
-    def _dropped(self, ids: list[tuple[str, str]], product: str) -> list[Server]:
-        servers = [self.servers[name] for _, name in ids if name in self.servers]
+    def _cured(self, ids: list[str], reading: Reading) -> list[Case]:
+        """A cure counts for every id that the message matches: the cases whose own floor it meets."""
+        known = [self.servers[name] for name in ids if name in self.servers]
+        cases = [(server, server.case_of(reading.product)) for server in known]
+        return [
+            case
+            for server, case in cases
+            if case
+            and case.ends is None
+            and w.is_met(reading, case.floor)
+            # One that is mixed only if the other machine was not seen for a day.
+            and not (case.mixed and self.law_now - server.below[case.product][1] < DAY)
+        ]
+
+    def _mixed(self, known: Server | None, reading: Reading, connector: str, seen: int) -> Case | None:
+        """The released case, enforced, that this reading below its floor opens again: it was seen after the cure."""
+        case = known.case_of(reading.product) if known else None
+        if known is None or case is None or case.left is None or seen <= case.left.cured:
+            return None
+        day = w.utc_day(self.at)
+        refuses = w.may_refuse(self.policy, connector=connector, tie=known.tie, product=case.product, day=day)
+        return case if refuses and w.is_below(reading, case.floor) else None
+
+    def _open_again(self, case: Case, stood: int) -> None:
+        """As it was released; the first time it is held for some days."""
+        now = self.law_now
+        self._plan(case, now, enforced=True, stood=stood)
+        case.ends = case.left = None
+        if not case.mixed:
+            until = now + self.policy.relapses.mixed_days * DAY
+            case.held = Held(now, until, case.rows, case.waiting)
+            case.rows, case.waiting = [w.Span(now, 0, 0)], []
+        case.mixed = True
+
+    def _dropped(self, ids: list[str], product: str) -> list[Server]:
+        servers = [self.servers[name] for name in ids if name in self.servers]
         return [server for server in servers if any(hour[1] == product for hour in server.hours)]
 
     def _hours(
@@ -202,12 +254,17 @@ class Truth:
             return
         server.hours = [hour for hour in server.hours if hour[1] != product]
         case = Case(product, floor, enforced=False, rows=[], waiting=[])
-        self._plan(case, day0, enforced=w.enforces(self.policy, connector))
+        left, enforced = server.left.pop(product, None), w.enforces(self.policy, connector)
+        soon = left is not None and self.law_now - left.released <= self.policy.relapses.days * DAY
+        self._plan(case, day0, enforced=enforced, stood=left.stood if left and soon and enforced else 0)
         server.cases.append(case)
 
-    def _plan(self, case: Case, day0: int, *, enforced: bool) -> None:
-        """From *day0* on; in observe it stands there."""
+    def _plan(self, case: Case, day0: int, *, enforced: bool, stood: int = 0) -> None:
+        """From *day0* on, as one that had stood so long on its clock; in observe it stands there."""
+        case.held, case.stood = None, stood
         spans = w.spans_from(self.policy, day0)
+        if stood:
+            spans = w.spans_again(self.policy, day0, stood)
         case.enforced, case.delivered, case.clock = enforced, None, case.clock + 1
         case.rows = [span for span in spans if not span.block] if enforced else spans[:1]
         case.waiting = [span for span in spans if span.block] if enforced else []

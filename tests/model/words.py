@@ -116,6 +116,16 @@ def spans_from(policy: Policy, day0: int) -> list[Span]:
     ]
 
 
+def spans_again(policy: Policy, now: int, stood: int) -> list[Span]:
+    """The table for one that had stood so long: from the row of that day on, the last without blocking at most."""
+    spans = spans_from(policy, now - stood)
+    mild, harsh = [span for span in spans if not span.block], [span for span in spans if span.block]
+    begun = [span for span in mild if span.since <= now]
+    told = now + policy.notices.hours_before_blocking * HOUR
+    later = moved_to(harsh, max(harsh[0].since, told)) if harsh else []
+    return [begun[-1]._replace(since=now), *mild[len(begun) :], *later]
+
+
 def moved_to(spans: list[Span], first: int) -> list[Span]:
     """The same distances, beginning at *first*."""
     return [span._replace(since=span.since + first - spans[0].since) for span in spans]

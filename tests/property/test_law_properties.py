@@ -21,7 +21,18 @@ from shared.domain.state import Server, decision_of
 from shared.domain.verdict import action_in, judge, row_at, window_start
 from shared.domain.verify import Audit
 from shared.messaging import topics as t
-from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading, refold, stored_servers
+from tests.support.acts import ANY, IN_BRANCH, ask_any
+from tests.support.scenario import (
+    E2007,
+    FLOOR_2016,
+    START,
+    World,
+    policy_for,
+    reading,
+    refold,
+    stored_servers,
+    taken_over,
+)
 
 READINGS: tuple[Reading, ...] = (
     reading(),
@@ -40,41 +51,54 @@ step = st.one_of(
     st.tuples(st.just("settle"), st.sampled_from(["delivered", "failed", "lapsed"]), st.none()),
     st.tuples(st.just("freeze"), st.booleans(), st.none()),
     st.tuples(st.just("mode"), st.sampled_from(["observe", "enforce"]), st.none()),
+    st.tuples(st.just("act"), st.sampled_from(ANY), st.integers(0, 1000)),
+    st.tuples(st.just("branch"), st.sampled_from(READINGS), st.sampled_from(NAMES)),
 )
 Step = tuple[str, object, object]
 
 
-def live(days: int, outcome: str, steps: Sequence[Step]) -> World:
-    """A world in which a case is *days* old, its notices had this outcome, and then *steps* happened."""
-    world = World()
-    world.open_case()
-    for _ in range(days):
-        world.pass_time(timedelta(days=1), step=timedelta(days=1))
-        world.settle(outcome)
-        world.see()
-    for number, (kind, what, more) in enumerate(steps):
-        if kind == "see":
-            assert isinstance(what, Reading)
-            world.see(what, name=more, helo=more)
-        elif kind == "late":
-            assert isinstance(what, Reading)
-            world.see(what, seen_at=world.now - timedelta(hours=int(str(more))))
-        elif kind == "verified":
-            assert isinstance(what, Reading)
-            world.see(what, name=more, helo=more, client_name=more, client_resolve="ok")
-        elif kind == "terms":
-            notices = replace(world.fold.policy.notices, needed_for_blocking=what, hours_before_blocking=more)
-            terms = policy_for(world.fold.policy.mode, world.fold.policy.version + 1, notices=notices)
-            world.adopt(terms, f"request-{number}")
-        elif kind == "pass":
-            world.pass_time(timedelta(hours=int(str(what))), watched=bool(more))
-        elif kind == "settle":
-            world.settle(str(what))
-        elif kind == "freeze":
-            world.freeze(f"freeze-{number:04}", frozen=bool(what))
-        else:
-            world.adopt(policy_for(str(what), world.fold.policy.version + 1), f"request-{number}")
+def live(days: int, outcome: str, steps: Sequence[Step], *, world: World | None = None, first: int = 0) -> World:
+    """A world in which a case is *days* old, its notices had this outcome, and then *steps* happened; or one that goes on."""
+    if world is None:
+        world = World()
+        world.open_case()
+        for _ in range(days):
+            world.pass_time(timedelta(days=1), step=timedelta(days=1))
+            world.settle(outcome)
+            world.see()
+    for number, one in enumerate(steps, start=first):
+        happen(world, number, one)
     return world
+
+
+def happen(world: World, number: int, one: Step) -> None:
+    """One step."""
+    kind, what, more = one
+    if isinstance(what, Reading):
+        see(world, kind, what, more)
+    elif kind == "act":
+        ask_any(world, str(what), int(str(more)))
+    elif kind == "terms":
+        notices = replace(world.fold.policy.notices, needed_for_blocking=what, hours_before_blocking=more)
+        terms = policy_for(world.fold.policy.mode, world.fold.policy.version + 1, notices=notices)
+        world.adopt(terms, f"request-{number}")
+    elif kind == "pass":
+        world.pass_time(timedelta(hours=int(str(what))), watched=bool(more))
+    elif kind == "settle":
+        world.settle(str(what))
+    elif kind == "freeze":
+        world.freeze(f"freeze-{number:04}", frozen=bool(what))
+    else:
+        world.adopt(policy_for(str(what), world.fold.policy.version + 1), f"request-{number}")
+
+
+def see(world: World, kind: str, what: Reading, more: object) -> None:
+    """A sighting: from the internet, late, with a verified name, or in a connector."""
+    if kind == "late":
+        world.see(what, seen_at=world.now - timedelta(hours=int(str(more))))
+        return
+    beside = {"verified": {"client_name": more, "client_resolve": "ok"}, "branch": IN_BRANCH}
+    world.see(what, name=more, helo=more, **beside.get(kind, {}))
 
 
 lives = st.builds(
@@ -93,13 +117,14 @@ def test_a_fold_cut_anywhere_is_the_whole(world: World, data: st.DataObject) -> 
     cut = data.draw(st.integers(2, len(world.log)))
     first = refold([stored for _, stored in world.log[:cut]], policy_for())
     second = Fold(first.policy, first.law)
-    second.restore(stored_servers(first.servers), first.requests)
+    second.restore(stored_servers(first.servers), first.requests, taken_over(first.reprieves))
     for record, stored in world.log[cut:]:
         second.apply(record, stored)
     assert second.digest() == world.fold.digest()
     assert second.law.head == world.fold.law.head
     assert second.servers == world.fold.servers
     assert second.requests == world.fold.requests
+    assert second.reprieves.digest() == world.fold.reprieves.digest()
 
 
 @quick
@@ -120,7 +145,7 @@ def test_what_was_worked_out_while_following_is_what_the_log_gives(world: World,
         followed.note(record.key or b"", record.value)
         followed.servers.work_out(data.draw(st.integers(0, 1)))
     taken_up = Fold(told.policy, told.law)
-    taken_up.restore(followed.servers, told.requests)
+    taken_up.restore(followed.servers, told.requests, taken_over(told.reprieves))
     books, anew = Books(), Books()
     books.heal_decisions(taken_up, {})
     anew.heal_decisions(refold([stored for _, stored in world.log], policy_for()), {})

@@ -18,7 +18,18 @@ from shared.domain.repeats import Glimpse
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
 from tests.support import law
-from tests.support.scenario import E2007, E2016, FLOOR_2016, NAME, START, policy_for, reading, stored_servers
+from tests.support.acts import ANY, any_act
+from tests.support.scenario import (
+    E2007,
+    E2016,
+    FLOOR_2016,
+    NAME,
+    START,
+    policy_for,
+    reading,
+    stored_servers,
+    taken_over,
+)
 
 NEWEST_2016 = Build(15, 1, 2507, 75)
 READINGS = (
@@ -102,6 +113,7 @@ steps = st.one_of(
     st.tuples(st.just("marks")),
     st.tuples(st.just("adopt"), st.sampled_from(["observe", "enforce"]), st.sampled_from(get_args(Terms))),
     st.tuples(st.just("freeze"), st.booleans()),
+    st.tuples(st.just("act"), st.sampled_from(ANY), st.integers(0, 1000)),
     st.tuples(st.just("turn")),
     st.tuples(st.just("restart")),
 )
@@ -131,10 +143,15 @@ class Enforcer:
         """Take up what was stored."""
         old = self.inputs
         fold = self.kind(old.fold.policy, old.fold.law)
-        fold.restore(stored_servers(old.fold.servers), old.fold.requests)
+        fold.restore(stored_servers(old.fold.servers), old.fold.requests, taken_over(old.fold.reprieves))
         marks = old.marks
         self.inputs = self._over(fold, old.counts)
         self.inputs.marks = marks
+
+    def act(self, number: int, what: str, which: int) -> Record:
+        """An act about what is there now, handed in with the next turn."""
+        asked = any_act(self.inputs.fold, what, which, id=f"act-{number:06}", who="ops", why="test", made_at=self.now)
+        return Record("p." + t.REQUESTS, number, encode(asked))
 
     def turn(self, records: list[Record]) -> None:
         """Decide them at once."""
@@ -160,7 +177,7 @@ def _live(kind: type[Fold], life: Sequence[Any]) -> Enforcer:
             waiting.append(Record("p." + t.CONTROL, number, encode(asked_freeze)))
         else:
             one.turn(waiting)
-            waiting = []
+            waiting = [one.act(number, *more)] if what == "act" else []
             if what == "pass":
                 one.now += timedelta(minutes=more[0])
             elif what == "restart":
@@ -173,6 +190,7 @@ def _live(kind: type[Fold], life: Sequence[Any]) -> Enforcer:
 
 def _same(life: Sequence[Any]) -> None:
     told, decided = _live(Counting, life), _live(Deciding, life)
+    assert told.inputs.fold.reprieves.digest() == decided.inputs.fold.reprieves.digest()
     assert told.log == decided.log
     assert told.inputs.fold.digest() == decided.inputs.fold.digest()
     assert told.inputs.position() == decided.inputs.position()

@@ -13,7 +13,9 @@ from services.edge.core import Exemptions, decide, see
 from services.enforcer.books import Books, request_record, state_of
 from shared.domain.catalogue import load_catalogue
 from shared.domain.fold import CHECKPOINT_EVERY
+from shared.domain.policy import Caps, Protected
 from shared.domain.records import (
+    Act,
     AdoptPolicy,
     Contact,
     EdgeReport,
@@ -21,10 +23,12 @@ from shared.domain.records import (
     Origin,
     PolicyRecord,
     SetFreeze,
+    SignBlocking,
 )
 from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import dead_letter, encode
+from tests.support.acts import acts_story
 from tests.support.decisions import NOON, decision, line_2007, line_of, table_of
 from tests.support.edge import message
 from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
@@ -46,10 +50,10 @@ def real_records() -> tuple[Stored, ...]:
     """Records of all topics, 20 of a kind at most; every kind is among them, and every event of the log."""
     counts: Counter[object] = Counter()
     kept = []
-    for stored in (*_by_edge_and_detector(), *_by_people(), *_by_the_law()):
+    for stored in (*_by_edge_and_detector(), *_by_people(), *_by_the_queue(), *_by_acts(), *_by_the_law()):
         value = msgspec.json.decode(stored.value)
         kind = (
-            (value.get("type", "server" in value), value.get("event", {}).get("type"))
+            (value.get("type", ("server" in value, "account" in value)), value.get("event", {}).get("type"))
             if isinstance(value, dict)
             else ()
         )
@@ -126,6 +130,23 @@ class _Torn:
 # --- the law ---------------------------------------------------------------------------------------------------------
 
 
+def _by_the_queue() -> Iterator[Stored]:
+    """Two cases, one of which is signed and waits for the cap."""
+    world = World(policy_for(caps=Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)))
+    for name in ("ahead.example", "wait.example"):
+        world.open_case(name=name, helo=name)
+        world.ask_of_case(SignBlocking, f"{name}@192.0.2.7", stage=5)
+    while not len(world.fold.queue):
+        world.see(name="wait.example", helo="wait.example")
+        world.see(name="ahead.example", helo="ahead.example")
+        world.pass_time(timedelta(days=1), step=timedelta(hours=6))
+    yield from _books_of(world, Books(), world.now)
+    kinds = ("BlockingWaits", "BlockingSigned", "BlockingGranted")
+    for record, stored in world.log:
+        if type(record.event).__name__ in kinds:
+            yield Stored(t.LOG, None, stored)
+
+
 def _by_the_law() -> Iterator[Stored]:
     world, books = World(policy_for("observe")), Books()
     yield from _books_of(world, books, START)
@@ -135,11 +156,24 @@ def _by_the_law() -> Iterator[Stored]:
         yield Stored(t.LOG, None, stored)
 
 
+def _by_acts() -> Iterator[Stored]:
+    told: list[Stored] = []
+    books = Books()
+    world = acts_story(lambda world: told.extend(_books_of(world, books, world.now)))
+    yield from told
+    for record, stored in world.log:
+        yield Stored(t.LOG, None, stored)
+        asked = getattr(record.event, "request", None)
+        if isinstance(asked, Act):
+            yield Stored(t.REQUESTS, None, encode(asked))
+
+
 def _story(world: World) -> Iterator[datetime]:
     """A case from its opening in observe to its end, and what else there is; told after each chapter."""
     cured = reading(build=FLOOR_2016)
     world.open_case()
-    world.adopt(policy_for("enforce", version=2), "adopt-0002")
+    clinics = Protected(title="Clinics", domains=("clinic.example",), connectors=("branch",))
+    world.adopt(policy_for("enforce", version=2, protected=(clinics,)), "adopt-0002")
     yield world.now
     for _ in range(14):
         world.pass_time(timedelta(days=7), step=timedelta(days=1))
@@ -169,7 +203,7 @@ def _books_of(world: World, books: Books, at: datetime) -> Iterator[Stored]:
     for one in books.changes(fold, []):
         if one.value:
             yield Stored(one.topic, one.key, one.value)
-    policy = encode(PolicyRecord(policy=fold.policy))
+    policy = encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     yield Stored(t.DECISIONS, t.KEY_POLICY, policy)
     yield Stored(t.ENFORCER_STATE, t.KEY_POLICY, policy)
     beat = books.heartbeat(fold, at=at, policy_digest=fold.policy.digest)

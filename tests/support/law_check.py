@@ -37,9 +37,13 @@ async def check_law(bootstrap: str, prefix: str) -> Checked:
     position = msgspec.json.decode(state.pop(t.KEY_POSITION), type=Position)
     assert (position.law.seq, position.law.head) == (fold.law.seq, fold.law.head)
     assert msgspec.structs.replace(position.law, h=fold.law.h, at=fold.law.at) == fold.law
-    assert state.pop(t.KEY_POLICY) == encode(PolicyRecord(policy=fold.policy))
+    assert state.pop(t.KEY_POLICY) == encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     ids = {key: state.pop(key) for key in list(state) if key.startswith(t.KEY_REQUEST_PREFIX)}
     assert ids == {t.KEY_REQUEST_PREFIX + k.encode(): msgspec.json.encode(v) for k, v in fold.requests.items()}
+    accounts = {key: state.pop(key) for key in list(state) if key.startswith(t.KEY_ACCOUNT_PREFIX)}
+    assert accounts == {
+        t.KEY_ACCOUNT_PREFIX + name.encode(): msgspec.json.encode(one) for name, one in fold.reprieves.accounts.items()
+    }
     assert state == {name.encode(): encode_server(server) for name, server in fold.servers.items()}
     heartbeat = _assert_decisions(fold, await read_table(bootstrap, prefix, t.DECISIONS))
     return Checked(fold, log, position, heartbeat)
@@ -74,7 +78,7 @@ def _assert_inputs_once(log: list[e.LogRecord]) -> None:
 
 def _assert_decisions(fold: Fold, table: dict[bytes, bytes]) -> Heartbeat:
     heartbeat = msgspec.json.decode(table.pop(t.KEY_HEARTBEAT), type=Heartbeat)
-    assert table.pop(t.KEY_POLICY) == encode(PolicyRecord(policy=fold.policy))
+    assert table.pop(t.KEY_POLICY) == encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     decisions = {name: decision_of(server) for name, server in fold.servers.items()}
     assert table == {name.encode(): encode(decision) for name, decision in decisions.items() if decision is not None}
     digest = sum(digest_of(key.decode(), value) for key, value in table.items()) % (1 << 128)

@@ -1,19 +1,21 @@
 """A small world for tests of the law: one fold, a policy, and days that pass as real edges would let them pass."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from shared.domain import events as e
+from shared.domain.accounts import Account
 from shared.domain.build import Build
 from shared.domain.evidence import Facts, Reading
 from shared.domain.fold import Fold, Input, Written
 from shared.domain.policy import Connector, Policy, parse_policy, shipped_policy_text
-from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetFreeze
+from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, ServerSeen, SetFreeze
+from shared.domain.reprieves import Reprieves
 from shared.domain.servers import Servers, encode_server
-from shared.domain.state import Server
+from shared.domain.state import Case, Server
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 PEER = "192.0.2.7"
@@ -65,7 +67,7 @@ class World:
         self.now = at
         self.fold = Fold(policy or policy_for())
         self.log: list[Written] = list(self.fold.begin(at=at, version="test"))
-        self._offset = 0
+        self._offset = self._asked = 0
 
     # -- inputs -----------------------------------------------------------------------------------------------------
 
@@ -132,7 +134,22 @@ class World:
         """An operator freezes or lifts the freeze."""
         return self.take(SetFreeze(id=request_id, who="ops", why="test", made_at=self.now, frozen=frozen))
 
+    def ask(self, act: Callable[..., Act], **fields: Any) -> list[e.Event]:
+        """A person asks for an act; id, who, why and made_at are made up where they are not given."""
+        self._asked += 1
+        plain = {"id": f"act-{self._asked:05}", "who": "ops", "why": "test", "made_at": self.now}
+        return self.take(act(**{**plain, **fields}))
+
+    def ask_of_case(self, act: Callable[..., Act], server: str = SERVER, **fields: Any) -> list[e.Event]:
+        """An act on the server's one case."""
+        return self.ask(act, **{"server": server, "case": self.case(server).opened_seq, **fields})
+
     # -- looking ----------------------------------------------------------------------------------------------------
+
+    def case(self, server: str = SERVER) -> Case:
+        """The server's one case."""
+        (case,) = self.fold.servers[server].cases
+        return case
 
     def events(self, since: int = 0) -> list[e.Event]:
         """The events logged from a place on."""
@@ -149,6 +166,14 @@ def refold(stored: Iterable[bytes], policy: Policy) -> Fold:
     for value in stored:
         fold.apply(e.decode_log(value), value)
     return fold
+
+
+def taken_over(reprieves: Reprieves) -> Reprieves:
+    """The same, as they come back from what was stored of them."""
+    accounts = {
+        name: msgspec.json.decode(msgspec.json.encode(one), type=Account) for name, one in reprieves.accounts.items()
+    }
+    return Reprieves(accounts, reprieves.in_force())
 
 
 def stored_servers(servers: Mapping[str, Server]) -> Servers:

@@ -11,6 +11,7 @@ from shared.domain.fold import digest_of, encode_server
 from shared.domain.records import EdgeReport, Heartbeat, PolicyRecord
 from shared.domain.state import Position, decision_of
 from shared.messaging import topics as t
+from shared.messaging.asking import Outgoing
 from shared.messaging.codec import encode
 from tests.support.scenario import World
 
@@ -38,6 +39,20 @@ class StillClock:
         return self.at - instant
 
 
+class Bus:
+    """A bus below the port: keeps what is published; `fails` is raised instead, once it is set."""
+
+    def __init__(self) -> None:
+        self.published: list[Outgoing] = []
+        self.fails: Exception | None = None
+
+    async def publish(self, record: Outgoing) -> None:
+        """Keep it."""
+        if self.fails is not None:
+            raise self.fails
+        self.published.append(record)
+
+
 def records_of(
     world: World, *, since: int = 0, marks: tuple[UtcDatetime | None, ...] | None = None
 ) -> Iterator[Record]:
@@ -49,7 +64,7 @@ def records_of(
     yield t.ENFORCER_STATE, t.KEY_POSITION, msgspec.json.encode(position)
     for name, server in sorted(fold.servers.items()):
         yield t.ENFORCER_STATE, name.encode(), encode_server(server)
-    yield t.DECISIONS, t.KEY_POLICY, encode(PolicyRecord(policy=fold.policy))
+    yield t.DECISIONS, t.KEY_POLICY, encode(PolicyRecord(policy=fold.policy, exemptions=fold.reprieves.in_force()))
     yield from _decisions(world)
 
 

@@ -162,7 +162,7 @@ def test_lists_are_tables_and_csv() -> None:
     world = world_with_case()
     now = Live(world.fold.law, world.fold.policy)
     row = case_of(world)
-    assert list(cases_text([row]))[1].startswith(f"{SERVER}  {E2016}  reported  1")
+    assert list(cases_text([row]))[1].startswith(f"{row.case}     {SERVER}  {E2016}  reported  1")
     assert list(cases_text([]))[-1] == "0 cases."
     read = list(csv.DictReader(io.StringIO(csv_text(CaseRow.__struct_fields__, [row]))))
     assert read[0]["server"] == SERVER

@@ -17,6 +17,7 @@ from services.enforcer.setup import Setup, Step
 from services.enforcer.turns import Blindness, Turns
 from shared.domain.errors import ConfigError, TransientError
 from shared.domain.fold import Fold
+from shared.domain.records import SetExemption
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
 from tests.support import enforcers, law
@@ -207,6 +208,16 @@ async def test_the_heartbeat_is_last_and_comes_with_what_changed(bench: Bench) -
     await bench.turns.turn()
     assert bench.of(t.DECISIONS) == [SERVER.encode(), t.KEY_HEARTBEAT]
     assert bench.of(t.ENFORCER_STATE) == [SERVER.encode(), t.KEY_POSITION]
+
+
+async def test_the_heartbeat_comes_with_an_exemption(bench: Bench) -> None:
+    """It changes no decision and not the policy, and edges and the audit find it at a heartbeat's seq all the same."""
+    await bench.begin()
+    until = START + timedelta(days=1)
+    asked = {"id": "exempt-0001", "who": "ops", "why": "test", "made_at": START, "owner": "ops"}
+    bench.give(t.REQUESTS, SetExemption(**asked, kind="peer", target="192.0.2.7", until=until))  # type: ignore[arg-type]
+    await bench.turns.turn()
+    assert bench.of(t.DECISIONS) == [t.KEY_POLICY, t.KEY_HEARTBEAT]
 
 
 async def test_a_topics_records_are_sent_in_order_however_many_batches_they_fill(bench: Bench) -> None:

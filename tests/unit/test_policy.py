@@ -1,12 +1,29 @@
 """The policy document: what is read, what is refused, and what floors say of readings."""
 
 from datetime import date
+from hashlib import sha256
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from shared.domain.build import Build
-from shared.domain.policy import Floor, PolicyError, Standing, parse_policy, shipped_policy_text
-from tests.support.scenario import E2007, E2016, FLOOR_2016, reading
+from shared.domain.policy import (
+    Caps,
+    Disputes,
+    Floor,
+    Pauses,
+    Policy,
+    PolicyError,
+    Protected,
+    Relapses,
+    Standing,
+    complaints_of,
+    parse_policy,
+    protected_by,
+    shipped_policy_text,
+)
+from tests.support.scenario import E2007, E2016, FLOOR_2016, policy_for, reading
 
 
 def test_the_shipped_policy_is_in_observe_with_eight_stages() -> None:
@@ -162,3 +179,104 @@ def test_digest_changes_with_any_change() -> None:
     other = parse_policy(shipped_policy_text().replace('salt = "k7"', 'salt = "k8"'))
     assert policy.digest != other.digest
     assert policy.digest == parse_policy(shipped_policy_text()).digest
+
+
+# --- keys that came later --------------------------------------------------------------------------------------------
+
+BEFORE_CAPS = (Path(__file__).parents[1] / "data" / "policy" / "before-caps.json").read_bytes()
+"""A policy as a log of version 0.2 holds it: without caps, pauses, disputes, relapses and protected."""
+
+
+def test_a_policy_of_an_older_log_keeps_bytes_and_digest() -> None:
+    """Old heartbeats and logs name it by its digest, and another writer must find the same."""
+    policy = msgspec.json.decode(BEFORE_CAPS, type=Policy)
+    assert msgspec.json.encode(policy) == BEFORE_CAPS
+    assert policy.digest == "4abedfdd2674bf336a754372036fbe21793a037149fa83c7a5d4db3fc99d0c93"
+
+
+def test_what_an_older_policy_lacks_means_what_it_meant() -> None:
+    """No cap, nobody protected, and the numbers of the design for what there was no act for."""
+    policy = msgspec.json.decode(BEFORE_CAPS, type=Policy)
+    assert (policy.caps, policy.protected) == (None, ())
+    assert (policy.pauses, policy.disputes) == (Pauses(days_per_year=90), Disputes(days=14))
+    assert policy.relapses == Relapses(days=30, mixed_days=14)
+
+
+def test_the_shipped_policy_has_the_numbers_of_the_design() -> None:
+    """Written out, so that they are seen."""
+    policy = parse_policy(shipped_policy_text())
+    assert policy.caps == Caps(newly_blocked_per_day=5, newly_blocked_percent_of_open_cases=1)
+    assert (policy.pauses, policy.disputes, policy.relapses) == (Pauses(), Disputes(), Relapses())
+    assert policy.protected == ()
+
+
+def test_the_digest_is_that_of_the_bytes_that_readers_get() -> None:
+    """Also where a key says what its absence would mean: edges hash what stands in the record."""
+    for policy in (parse_policy(shipped_policy_text()), policy_for(protected=(CLINICS,)), policy_for(caps=None)):
+        stored = msgspec.json.encode(policy)
+        again = msgspec.json.decode(stored, type=Policy)
+        assert again == policy
+        assert again.digest == policy.digest == sha256(stored).hexdigest()
+
+
+CLINICS = Protected(title="Clinics", domains=("clinic.example", "mx.county.example"))
+BRANCH = Protected(title="The branch", domains=("branch.example",), connectors=("branch",))
+
+
+@pytest.mark.parametrize(
+    ("server_id", "connector", "title"),
+    [
+        ("clinic.example", "", "Clinics"),
+        ("ex1.clinic.example", "", "Clinics"),
+        ("ex1.clinic.example@192.0.2.7", "internet", "Clinics"),
+        ("EX1.Clinic.Example@192.0.2.7", "internet", "Clinics"),
+        ("a.b.clinic.example@internet", "internet", "Clinics"),
+        ("mx.county.example@192.0.2.7", "", "Clinics"),
+        ("county.example@192.0.2.7", "", ""),
+        ("myclinic.example@192.0.2.7", "", ""),
+        ("clinic.example.org@192.0.2.7", "", ""),
+        ("ex@clinic.example", "", ""),
+        ("ex07@branch", "branch", "The branch"),
+        ("ex1.clinic.example@branch", "branch", "Clinics"),
+        ("ex.branch.example@192.0.2.7", "internet", "The branch"),
+        ("ex07@branch", "branch2", ""),
+        ("ex07@branch", "", ""),
+    ],
+)
+def test_who_is_protected(server_id: str, connector: str, title: str) -> None:
+    """By the host's name, at a dot, or by the connector it is seen in; of several entries the first is named."""
+    found = protected_by(policy_for(protected=(CLINICS, BRANCH)), server_id, connector)
+    assert (found.title if found else "") == title
+
+
+def test_nobody_is_protected_where_no_entry_is() -> None:
+    """As in every older policy."""
+    assert protected_by(policy_for(), "ex1.clinic.example", "branch") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ("", "entry 1, 'x': names neither domains nor connectors, so it protects nobody"),
+        ('domains = ["Clinic.example"]', "'Clinic.example': write a host name in lower case"),
+        ('domains = [".clinic.example"]', "without a dot before or behind it"),
+        ('domains = ["clinic.example."]', "without a dot before or behind it"),
+        ('domains = [""]', "domain ''"),
+        ('domains = ["clinic..example"]', "domain 'clinic..example'"),
+        ('domains = ["clinic.example\\n"]', "write a host name"),
+        ('connectors = ["internett"]', "no connector is named 'internett'; did you mean internet?"),
+        ('connectors = ["hq"]', "no connector is named 'hq'; there are internet"),
+    ],
+)
+def test_an_entry_that_would_protect_nobody_is_refused(entry: str, complaint: str) -> None:
+    """Who is listed there relies on it."""
+    text = shipped_policy_text() + f'\n[[protected]]\ntitle = "x"\n{entry}\n'
+    with pytest.raises(PolicyError) as refused:
+        parse_policy(text)
+    assert complaint in str(refused.value)
+
+
+def test_a_policy_without_connectors_says_so_to_who_protects_one() -> None:
+    """There is none to name."""
+    entry = Protected(title="x", connectors=("hq",))
+    assert any("there are none" in one for one in complaints_of(policy_for(connectors=(), protected=(entry,))))

@@ -22,7 +22,7 @@ from services.status.settings import StatusSettings
 from services.status.view import Board
 from shared.domain.catalogue import load_catalogue
 from tests.support.scenario import E2007, FLOOR_2016, SERVER, World, policy_for, reading
-from tests.support.status_state import StillClock, edge_report, view_of
+from tests.support.status_state import Bus, StillClock, edge_report, view_of
 
 DAY = timedelta(days=1)
 EVIL = "<script>alert(1)</script>.example"
@@ -60,7 +60,7 @@ def board_of(world: World) -> Board:
 
 def client_of(board: Board, world: World, *, later: timedelta = timedelta()) -> httpx.AsyncClient:
     """A client of the application over *board*."""
-    app = build_app(board, StatusSettings(), load_catalogue(), clock=StillClock(world.now + later))
+    app = build_app(board, StatusSettings(), load_catalogue(), clock=StillClock(world.now + later), publisher=Bus())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://status")
 
 
@@ -395,7 +395,7 @@ async def test_a_blind_hold_and_a_scaled_clock_are_told() -> None:
     world.pass_time(timedelta(hours=3), watched=False)
     clock = StillClock(world.now)
     clock.scaled = True
-    app = build_app(board_of(world), StatusSettings(), load_catalogue(), clock=clock)
+    app = build_app(board_of(world), StatusSettings(), load_catalogue(), clock=clock, publisher=Bus())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://status") as client:
         text = (await client.get("/")).text
     assert "The law stands still" in text

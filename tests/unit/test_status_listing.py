@@ -37,7 +37,7 @@ VIEW = view_of(WORLD)
 
 def listed(**query: object) -> ServerList:
     """One page of the list of four."""
-    return list_servers(VIEW, WORLD.fold.law, WORLD.fold.policy, msgspec.convert(query, Query))
+    return list_servers(VIEW.servers, WORLD.fold.law, WORLD.fold.policy, msgspec.convert(query, Query))
 
 
 def names(**query: object) -> list[str]:
@@ -107,7 +107,7 @@ def test_equals_stand_in_one_order_whatever_the_direction() -> None:
     view.servers = dict(reversed(view.servers.items()))
     for order in ("asc", "desc"):
         query = msgspec.convert({"sort": "state", "order": order}, Query)
-        found = list_servers(view, world.fold.law, world.fold.policy, query)
+        found = list_servers(view.servers, world.fold.law, world.fold.policy, query)
         assert [row.server[:3] for row in found.servers] == ["ex1", "ex2", "ex3"]
 
 
@@ -117,5 +117,5 @@ def test_builds_sort_as_numbers() -> None:
     for build in (39, 6, 61):
         world.see(reading(build=Build(15, 1, 2507, build)), name=f"ex{build}.example", helo=f"ex{build}.example")
     query = Query(sort="product", order="asc")
-    found = list_servers(view_of(world), world.fold.law, world.fold.policy, query)
+    found = list_servers(view_of(world).servers, world.fold.law, world.fold.policy, query)
     assert [row.shown for row in found.servers] == ["15.1.2507.6", "15.1.2507.39", "15.1.2507.61"]

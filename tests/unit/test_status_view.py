@@ -12,7 +12,8 @@ from services.status.standbys import Standby
 from services.status.timeline import ACTS_PER_SERVER, SIGHTINGS_PER_SERVER, Timelines
 from services.status.view import Board, View
 from shared.domain.errors import RecordSchemaError
-from shared.domain.records import EdgeReport
+from shared.domain.policy import Caps
+from shared.domain.records import EdgeReport, SignBlocking
 from shared.domain.state import Position
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
@@ -329,16 +330,45 @@ def test_each_kind_of_event_has_its_words() -> None:
     world.pass_time(61 * DAY, step=DAY)
     world.pass_time(timedelta(hours=3), watched=False)
     world.pass_time(timedelta(hours=1))
+    queued = World(policy_for(caps=Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)))
+    for _ in range(62):
+        queued.open_case(name="ahead.alt.example", helo="ahead.alt.example")
+        queued.open_case()
+        queued.settle()
+        queued.pass_time(DAY)
+    mixed = World()
+    mixed.open_case()
+    mixed.see(reading(build=FLOOR_2016))
+    mixed.pass_time(timedelta(hours=1))
+    mixed.see()
+    mixed.see(client_name="ex07.alt.example", client_resolve="ok")
+    signed = World()
+    signed.open_case()
+    signed.ask_of_case(SignBlocking, stage=5)
+    world.log += [*queued.log, *signed.log, *mixed.log]
     kept = Timelines()
     words: dict[str, str] = {}
     for record, _ in world.log:
         kept.note(record)
-        words |= {event.kind: event.what for event in kept.of(SERVER)}
+        words |= {event.kind: event.what for event in kept.of(SERVER)} | {
+            event.kind: event.what for event in kept.of("ex07.alt.example")
+        }
     assert set(words) == {
         f"{name}.v1"
         for name in (
             *("server-sighted", "accusation-dropped", "case-opened", "clock-started", "clock-stopped", "stage-entered"),
-            *("blocking-granted", "notice-due", "notice-settled", "case-released", "case-ended"),
+            *(
+                "blocking-granted",
+                "blocking-waits",
+                "blocking-signed",
+                "notice-due",
+                "notice-settled",
+                "case-released",
+                "case-mixed",
+                "case-moved",
+                "case-held",
+                "case-ended",
+            ),
             *("policy-adopted", "hold-began", "hold-ended"),
         )
     }

@@ -10,9 +10,11 @@ import pytest
 from shared.domain import events as e
 from shared.domain.evidence import Facts
 from shared.domain.fold import CHECKPOINT_EVERY, RULES
+from shared.domain.policy import Caps
 from shared.domain.records import Origin
 from shared.domain.state import Law
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
+from tests.support.acts import acts_story
 from tests.support.scenario import E2007, FLOOR_2016, START, World, policy_for, reading
 
 DAY = timedelta(days=1)
@@ -125,7 +127,18 @@ def test_the_story_holds_every_kind_of_event() -> None:
     mild.see()
     mild.see(reading(build=FLOOR_2016))
     kinds |= {type(event) for event in mild.events()}
+    queued = World(policy_for(caps=Caps(newly_blocked_per_day=1, newly_blocked_percent_of_open_cases=0)))
+    for _ in range(64):
+        for name in ("ex15.alt.example", "ex16.alt.example"):
+            queued.open_case(name=name, helo=name)
+        queued.settle()
+        queued.pass_time(DAY - 6 * HOUR)
+    kinds |= {type(event) for event in queued.events()}
+    assert audited([stored for _, stored in queued.log]).ok
+    acts = acts_story()
+    kinds |= {type(event) for event in acts.events()}
     assert kinds == set(e.Event.__args__)
+    assert audited([stored for _, stored in acts.log]).ok
     assert audited([stored for _, stored in stopped.log]).ok
     assert audited([stored for _, stored in mild.log]).ok
 

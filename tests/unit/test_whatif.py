@@ -91,8 +91,10 @@ def test_the_same_policy_changes_nothing() -> None:
 def test_the_other_world_is_the_one_in_which_that_policy_was_in_force(changes: dict[str, Any]) -> None:
     """From the beginning: the same schedules, and a report of what really differs."""
     recorded, real = World(), World(policy_for(**changes))
-    life(recorded, 60)
-    life(real, 60)
+    for world in (recorded, real):
+        life(world, 60)
+        world.pass_time(timedelta(days=2))
+        world.freeze("freeze-003", frozen=True)  # a last record: a log tells the other world of no later instant
     one = replay(recorded, policy_for(**changes))
     assert one._other is not None
     assert _schedules(one._other.servers) == _schedules(real.fold.servers)

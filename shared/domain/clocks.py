@@ -1,0 +1,89 @@
+"""
+Which cases are enforced, and what starts and stops their clocks: modes, exemptions, pauses. Pure.
+
+An observed or exempt case stands at day 0; it begins there when that is over. One that begins while its account is paused, or while
+a dispute of it is open, is held at once.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import NamedTuple
+
+from shared.domain import events as e
+from shared.domain.accounts import account_of
+from shared.domain.holds import go_on, hold, hold_now
+from shared.domain.policy import Policy
+from shared.domain.reprieves import Reprieves
+from shared.domain.schedule import plan_for
+from shared.domain.state import Case, Server
+from shared.domain.view import View
+
+
+class Seen(NamedTuple):
+    """As what a server was just seen. ids: all that the message matches."""
+
+    ids: tuple[str, ...]
+    connector: str
+    peer: str
+
+
+def clocks(
+    view: View,
+    server: Server,
+    *,
+    day: date,
+    policy: Policy | None = None,
+    reprieves: Reprieves | None = None,
+    seen: Seen | None = None,
+    now: datetime | None = None,
+) -> Iterator[e.Event]:
+    """
+    What of the clocks of *server* differs from what must be, put right: observed and exempt ones stand, the others run or are held.
+
+    policy, reprieves: those that are about to be in force, where they change. seen: as what the server was just seen, else it
+    is as it is on record. now: the law time at which that is.
+    """
+    policy, reprieves, now = policy or view.policy, reprieves or view.reprieves, now or view.law.now
+    ids, connector, peer = seen or Seen((server.server, *server.matches), policy.present_name(server.connector), "")
+    paused = reprieves.paused_until(account_of(policy, server.server, connector))
+    for case in server.cases:
+        if case.released_at is not None:
+            continue
+        spared = reprieves.spare(ids, connector, peer or case.exempt_peer)
+        enforced = not spared and refuses(policy, server, case, connector, day)
+        if case.enforced and not enforced:
+            plan = plan_for(policy, now, enforced=False)
+            by_peer = (peer or case.exempt_peer) if spared == "peer" else ""
+            yield e.ClockStopped(server=server.server, product=case.product, plan=plan, peer=by_peer)
+        elif enforced and not case.enforced:
+            plan = plan_for(policy, now, enforced=True)
+            yield e.ClockStarted(server=server.server, product=case.product, plan=plan)
+            yield from _held_again(server.server, case, plan, paused=paused)
+        elif enforced and paused and case.held_for("pause") is None:
+            yield hold_now(server, case, view.law, "pause", ends=paused)
+        elif not paused and case.held_for("pause") is not None:
+            yield go_on(server, case, "pause", now)
+
+
+def held_from_day0(view: View, server_id: str, product: str, connector: str, plan: e.Plan) -> Iterator[e.Event]:
+    """A case that opens while its account is paused is held at once; an observed one is not."""
+    paused = view.reprieves.paused_until(account_of(view.policy, server_id, connector))
+    if plan.notices and paused:
+        yield hold(server_id, product, "pause", plan.rows[0], plan.rows[0].since, ends=paused)
+
+
+def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: datetime | None) -> Iterator[e.Event]:
+    first, dispute = plan.rows[0], case.held_for("dispute")
+    if dispute is not None:
+        yield hold(server_id, case.product, "dispute", first, first.since, until=dispute.until)
+    if paused:
+        yield hold(server_id, case.product, "pause", first, first.since, ends=paused)
+
+
+def refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:
+    """Whether *policy* still says what the case rests on: its connector is enforced, its tie opens, its product has a floor."""
+    return (
+        policy.enforced(connector)
+        and server.tie in policy.open_ties
+        and policy.floor_for(case.product, day) is not None
+    )
