@@ -6,7 +6,7 @@ Each bar is a week and says in its title what it shows; the description says the
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from services.cli.simulate_text import a_day, days_shown, mean_delay, of_group, standing, total
+from services.cli.simulate_text import ROWS, a_day, days_shown, mean_delay, of_group, standing, total
 from shared.domain.simulate import DayTold, GroupTold, RetryTold, Simulated, Tally
 from shared.runtime.markup import Html, join, tag, void
 
@@ -242,8 +242,7 @@ def _standings(found: Simulated) -> Html:
     ]
     sums = [total(day.groups.values()) for day in shown]
     rows.append(("all", found.servers, sum(group.outdated for group in found.groups), *map(standing, sums)))
-    rows.append(("blocking kept back", "", "", *(one.waiting for one in sums)))
-    rows.append(("only observed", "", "", *(one.observed for one in sums)))
+    rows += [(words, "", "", *(getattr(one, what) for one in sums)) for what, words in ROWS.items()]
     return _table(("group", "servers", "below the floor at first", *(f"day {day.day}" for day in shown)), rows)
 
 
