@@ -62,7 +62,7 @@ class Case:
     mixed: bool = False
     grace: timedelta = ZERO
     cured_at: datetime | None = None
-    past: tuple[timedelta, datetime] | None = None
+    past: tuple[timedelta, datetime, Floor] | None = None
     ahead: list[Ahead] = field(default_factory=list)
     pending: list[Notice] = field(default_factory=list)
     told: bool = False

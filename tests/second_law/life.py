@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from shared.domain import events as e
@@ -111,13 +112,15 @@ def policy_of(version: int, a: int, b: int, c: int) -> Policy:
         Connector(name="partner", kind="partner", owner="it", tls_names=("b.partner.example",), mode="enforce"),
     ]
     if c % 8 == 7:
-        connectors[1] = replace(connectors[1], name="office")
+        connectors[1] = replace(connectors[1], name="office", formerly=("branch",) if b % 2 else UNSET)
     if c % 8 == 6:
         connectors.append(
             Connector(name="plant", kind="on-premises", owner="works", ranges=("192.0.2.0/25",), mode=branch)  # type: ignore[arg-type]
         )
     if c % 8 == 5:
         del connectors[1]
+        if b % 2:
+            connectors[1] = replace(connectors[1], formerly=("branch", "office"))
     ties = (("connector", "verified", "helo"), ("connector", "verified"), ("connector", "verified", "helo", "domain"))
     notices = replace(
         SHIPPED.notices,

@@ -55,6 +55,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "BlockingSigned": ("signed", "server", "product", "stage"),
     "ReadingsLifted": ("lifted", "server"),
     "CaseReleased": ("released", "server", "product", "by"),
+    "CaseMoved": ("moved", "server", "product", "source"),
     "CaseMixed": ("mixed", "server", "product"),
     "CaseEnded": ("ended", "server", "product", "expired", "why", "due"),
 }
