@@ -52,6 +52,7 @@ class Case:
     waits: tuple[datetime, datetime] | None = None
     due_first: datetime | None = None
     asked_at: datetime | None = None
+    place: int = 0
     signed: dict[int, datetime] = field(default_factory=dict)
     holds: dict[str, datetime | None] = field(default_factory=dict)
     held_since: datetime | None = None

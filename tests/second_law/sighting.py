@@ -109,12 +109,18 @@ class Sighting:
         if not self.accuses or (self.server and self.server.case_of(self.reading.product)):
             return None
         others = [server.case_of(self.reading.product) for server in self._known() if server is not self.server]
-        return next((case for case in others if case and not case.released and stands(case.floor, self.reading) == "below"), None)
+        return next(
+            (case for case in others if case and not case.released and stands(case.floor, self.reading) == "below"),
+            None,
+        )
 
     def _move(self, case: Case) -> None:
         law, server = self.law, self.server
         assert server is not None
         source = law.servers[case.server]
+        mine, known = server.below.get(case.product), source.below[case.product]
+        if mine is None or mine.law < known.law:
+            server.below[case.product] = Below(known.seen, known.law)
         source.cases.remove(case)
         server.cases.append(case)
         server.hours.pop(case.product, None)
