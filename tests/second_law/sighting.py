@@ -118,9 +118,8 @@ class Sighting:
         law, server = self.law, self.server
         assert server is not None
         source = law.servers[case.server]
-        mine, known = server.below.get(case.product), source.below[case.product]
-        if mine is None or mine.law < known.law:
-            server.below[case.product] = Below(known.seen, known.law)
+        below = server.below[case.product]
+        below.law = max(below.law, law.law_of(self.seen))  # as at an opening
         source.cases.remove(case)
         server.cases.append(case)
         server.hours.pop(case.product, None)
