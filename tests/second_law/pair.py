@@ -164,7 +164,8 @@ class Pair:
         """Numbers of cases and ids of notices are the log's."""
         event = record.event
         if isinstance(event, e.NoticeDue):
-            case = self._case(event.server, event.product)
+            number = int(event.notice.partition("-")[0])
+            case = self._case(self.law.gone_to(event.server, number), event.product)
             for notice in case.pending if case else ():
                 if notice.kind == event.kind and not notice.id:
                     notice.id = event.notice

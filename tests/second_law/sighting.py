@@ -130,8 +130,8 @@ class Sighting:
         """What waited for what only the old id asks for begins a second from now."""
         case = self.server.case_of(self.reading.product) if self.server else None
         grant = self.law.grant_at(case) if case and case.running else None
-        if case and grant and grant <= self.law.now and not case.waits:
-            case.due_first = self.law.now
+        if case and grant and grant <= self.law.now:
+            case.due_first = case.due_first or self.law.now
             blocks(self.law, case, self.law.now + SECOND, None)
 
     def _hour(self) -> int | None:
