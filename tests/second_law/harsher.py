@@ -132,14 +132,23 @@ def without_help(policy: Policy, moves: list[Move], numbers: Numbers, drawn: ran
     """A life, and the same without one helping act, or without its outages. Answers what was left out."""
     acts = list(helping(moves))
     if not acts or drawn.random() < 0.3:
+        moves = [unpaused(move) for move in moves]
         compare(policy, moves, [watched(move) for move in moves], numbers, "an outage", but_mixed=True)
         return "outages"
     act = moves[drawn.choice(acts)]
+    if isinstance(act[3][0] if act[3] else None, r.SetFreeze):
+        moves = [unpaused(move) for move in moves]
     fewer = [move if not alike(move, act) else (*move[:3], None) for move in moves]
     assert act[3] is not None
     frozen = isinstance(act[3][0], r.SetFreeze)
     compare(policy, moves, fewer, numbers, f"{act[3][0]}", but_mixed=frozen)
     return type(act[3][0]).__name__
+
+
+def unpaused(move: Move) -> Move:
+    """Without pauses: while the law stands still one outlives its days, and the next that is asked for meanwhile is refused."""
+    paused = move[3] is not None and isinstance(move[3][0], r.PauseAccount)
+    return (*move[:3], None) if paused else move
 
 
 def alike(move: Move, act: Move) -> bool:
