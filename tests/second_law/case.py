@@ -20,9 +20,10 @@ class Ahead(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Notice:
-    """A notice that fell due and is not settled. id: as the log has it, once it was seen there."""
+    """A notice that fell due, when (UTC), and is not settled. id: as the log has it, once it was seen there."""
 
     kind: str
+    due: datetime
     id: str = ""
 
 

@@ -154,6 +154,6 @@ class SecondLaw:
 
     def tell(self, case: Case, kind: str, stage: int, due: datetime | None) -> None:
         """A notice is due."""
-        case.pending.append(Notice(kind))
+        case.pending.append(Notice(kind, due or self.at))
         case.told = case.told_now = True
         self.told.append(("notice", case.server, case.product, kind, stage, due))

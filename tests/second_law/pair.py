@@ -146,7 +146,7 @@ class Pair:
         self._compare(written)
 
     def _compare(self, written: list[Written]) -> None:
-        self.written = [record for record, _ in written]
+        self.written += [record for record, _ in written]
         told, self.law.told = self.law.told, []
         real = [(found, record) for record, _ in written if (found := told_of(record)) is not None]
         if Counter(told) != Counter(found for found, _ in real):
@@ -203,7 +203,7 @@ class Pair:
                     case.opened_at,
                     case.enforced,
                     case.ends,
-                    sorted(notice.kind for notice in case.pending),
+                    sorted((notice.kind, notice.due) for notice in case.pending),
                     case.delivered,
                     None if case.released else rows_of_case(case, self.law),
                 )
@@ -231,7 +231,7 @@ class Pair:
                     case.opened_at,
                     case.enforced,
                     case.ends_law,
-                    sorted(notice.kind for notice in case.pending),
+                    sorted((notice.kind, notice.due_at) for notice in case.pending),
                     case.delivered_law,
                     None if case.released_at is not None else _from_now(rows[case.product], now),
                 )
