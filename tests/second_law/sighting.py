@@ -3,10 +3,16 @@
 from datetime import datetime, timedelta
 
 from shared.domain.evidence import Facts, Reading
+from shared.domain.policy import Floor
 from tests.second_law.case import Case
 from tests.second_law.clocks import enforces, exempt, follows_account, holds, pauses, start, stop
 from tests.second_law.due import fall_due
-from tests.second_law.known import KNOWN_CURE_MOVES_NO_CLOCK, KNOWN_OBSERVED_FORGET_PEER, KNOWN_TIE_OF_BEFORE
+from tests.second_law.known import (
+    KNOWN_CURE_MOVES_NO_CLOCK,
+    KNOWN_DOUBT_INHERITS,
+    KNOWN_OBSERVED_FORGET_PEER,
+    KNOWN_TIE_OF_BEFORE,
+)
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
 from tests.second_law.queue import blocks
 from tests.second_law.words import DAY, SECOND, Who, floor_on, stands, who
@@ -232,6 +238,11 @@ class Sighting:
         elif server is self.server:
             case.exempt_peer = ""
 
+    def _owes(self, floor: Floor) -> bool:
+        """Below the floor of the earlier case, too; in doubt the milder."""
+        found = stands(floor, self.reading)
+        return found == "below" or (found == "unknown" and KNOWN_DOUBT_INHERITS)
+
     def _open(self) -> None:
         server, law, product = self.server, self.law, self.reading.product
         if server is None or not self.accuses or self.floor is None or server.case_of(product) is not None:
@@ -247,7 +258,7 @@ class Sighting:
         self._note_peer(server, case)
         past = server.past.pop(product, None)
         within = past is not None and day0 - past[1] <= law.policy.relapses.days * DAY and law.policy.relapses.days > 0
-        relapse = within and past is not None and stands(past[2], self.reading) == "below"
+        relapse = within and past is not None and self._owes(past[2])
         if enforced:
             case.start(law.policy, day0, past[0] if past and relapse else None)
         else:
