@@ -143,7 +143,7 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             server,
             cases=(*server.cases, case),
             hours=_without(server, event.product),
-            past=tuple(past for past in server.past if past.product != event.product),
+            past=tuple(past for past in server.past if past.floor.product != event.product),
             changed_seq=record.seq,
             policy_version=policy_version,
         )

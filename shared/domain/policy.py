@@ -5,8 +5,6 @@ It decides nothing by itself; `decide.py` and `verdict.py` read it. `parse_polic
 """
 
 import difflib
-import ipaddress
-import re
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -21,6 +19,7 @@ import msgspec
 from shared.domain.build import Build, parse_build
 from shared.domain.errors import BuildSyntaxError, ConfigError
 from shared.domain.evidence import Reading
+from shared.domain.policy_scopes import complaint_of_domain, complaint_of_range, spelled
 from shared.smtp.errors import ReplyTextError
 from shared.smtp.replies import check_reply_template
 
@@ -29,11 +28,9 @@ Mode = Literal["observe", "enforce"]
 ConnectorName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
 
-_PEER_BITS_IPV6 = 64  # what a peer is of an IPv6 address, see `identity.peer_of`
 _END_OF_BRANCH = 1_000_000  # above any revision that a build can have (six digits)
 
 
-_DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _Numbers = tuple[int, int, int, int]
 
 
@@ -135,6 +132,11 @@ class Connector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
     def names(self) -> tuple[str, ...]:
         """Its name, and those that it had."""
         return (self.name, *(self.formerly or ()))
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Its ranges and TLS names, each in one spelling."""
+        return frozenset(spelled(text) for text in (*self.ranges, *self.tls_names))
 
 
 class Replies(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
@@ -369,25 +371,11 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
         if connector.kind != "internet" and not (connector.ranges or connector.tls_names):
             yield f"connectors: {connector.name} names neither ranges nor TLS names, so nobody can match it"
         for text in connector.ranges:
-            complaint = _complaint_of_range(text)
-            if complaint:
+            if complaint := complaint_of_range(text):
                 yield f"connectors: {connector.name}: range {text!r}: {complaint}"
-    scopes = [text.lower() for c in policy.connectors for text in {*c.ranges, *c.tls_names}]
+    scopes = [text for connector in policy.connectors for text in connector.scopes]
     for text in sorted({text for text in scopes if scopes.count(text) > 1}):
         yield f"connectors: {text!r} is named by two of them, so whose mode would hold could not be said"
-
-
-def _complaint_of_range(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text)
-    except ValueError as error:
-        return str(error)
-    if isinstance(network, ipaddress.IPv6Network):
-        if network.network_address.ipv4_mapped is not None:
-            return "write it as an IPv4 range, which is how such peers are known"
-        if network.prefixlen > _PEER_BITS_IPV6:
-            return "IPv6 peers are known by their /64, so nobody can match a narrower range"
-    return ""
 
 
 def _check_replies(policy: Policy) -> Iterator[str]:
@@ -408,8 +396,8 @@ def _check_protected(policy: Policy) -> Iterator[str]:
         if not (one.domains or one.connectors):
             yield f"{where}: names neither domains nor connectors, so it protects nobody"
         for domain in one.domains:
-            if not _DOMAIN.fullmatch(domain):
-                yield f"{where}: domain {domain!r}: write a host name in lower case, without a dot before or behind it, such as clinic.example"
+            if complaint := complaint_of_domain(domain):
+                yield f"{where}: domain {domain!r}: {complaint}"
         for name in one.connectors:
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)

@@ -57,9 +57,13 @@ class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 
 
 class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen."""
+    """
+    What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen.
 
-    product: str
+    floor: what it was about; a build that met it owes nothing of that clock to a higher floor.
+    """
+
+    floor: Floor
     clock: timedelta
     released_law: UtcDatetime
     cured_at: UtcDatetime
@@ -165,7 +169,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
 
     def past_of(self, product: str) -> Past | None:
         """What the last case about *product* left behind."""
-        return next((past for past in self.past if past.product == product), None)
+        return next((past for past in self.past if past.floor.product == product), None)
 
     def strikes(self, reading: Reading) -> bool:
         """Whether *reading* of it was struck."""

@@ -74,7 +74,7 @@ async def test_a_dispute_runs_its_course_by_the_command_line(box: Box) -> None:
     assert (told["outcome"], told["act"], told["who"]) == ("done", "dispute.v1", "anna")
     assert f"log record {told['seq']})" in done.out
     assert "dispute asked by anna: done" in (await box.patchgate("explain", number, "--history")).out
-    assert "because its admin disputes it" in (await box.patchgate("explain", number)).out
+    assert "Its admin disputes it, since" in (await box.patchgate("explain", number)).out
     done = await box.patchgate("resolve", number, "upheld", *WHO)
     assert done.code == 0, done
     over = await box.patchgate("explain", number)

@@ -102,8 +102,7 @@ class World:
             if self._chance(one_in) and self._up(what):
                 self.away_until[what] = self.time.now + self.random.randint(1, self.random.choice((HOUR, longest)))
                 self._tell(f"outage of {what}: {self.away_until[what] - self.time.now} s")
-                if self.random.random() < 0.3:  # nothing comes that would show it
-                    self._set_back(self.random.choice(self.edges))
+                self._befall_within(self.random.choice(self.edges))
         if self._chance(30 if abs(self.enforcer_error) > GUARD else 300):
             self.enforcer_error = self._error()
             self._tell(f"enforcer's clock: off by {self.enforcer_error} s")
@@ -135,6 +134,16 @@ class World:
         if self._chance(400):
             self._write_local(edge)
 
+    def _befall_within(self, edge: EdgeModel) -> None:
+        """In an outage its clock may be set back, which nothing shows, and its process or machine start anew."""
+        again = edge.running and self.random.random() < 0.3
+        if again:
+            self._turn_edge(edge)
+        if self.random.random() < 0.3:
+            self._set_back(edge)
+        if again:
+            self._turn_edge(edge)
+
     def _set_back(self, edge: EdgeModel) -> None:
         edge.error, edge.known_off = -self.random.choice((HOUR, 4 * HOUR, 40 * DAY)), False
         edge.set_time()
@@ -155,16 +164,13 @@ class World:
             self._tell(f"edge stopped: {edge.name}")
             return
         torn = self.random.random() < 0.2
-        if GUARD <= abs(edge.error) < DAY:
-            edge.error = (
-                0  # a clock that is wrong by hours at a start without a bus: nobody can know how old the file is
-            )
-        edge.write_cold_file(torn=torn)
+        up_s = self.random.choice((HOUR, 3 * HOUR, 40 * DAY)) if self.random.random() < 0.2 else 0
+        edge.write_cold_file(torn=torn, up_s=up_s)
         edge.start()
         if self.random.random() < 0.7:
             edge.cut = True
             edge.lose_bus()
-        self._tell(f"edge started: {edge.name}, cut {edge.cut}, file torn {torn}")
+        self._tell(f"edge started: {edge.name}, cut {edge.cut}, file torn {torn}, machine booted {up_s > 0}")
 
     def _write_local(self, edge: EdgeModel) -> None:
         kind = self.random.choice(("", "", "freeze = true", "freeze = maybe", "exempt"))
@@ -257,7 +263,7 @@ class World:
     def _edges_publish(self) -> None:
         for edge in self.edges:
             if edge.running and not edge.cut:
-                edge.publish(self.partitions)
+                edge.publish(self.partitions, reports=self.random.random() < 0.8)
 
     def _detect(self) -> None:
         for number, topic in enumerate(self.partitions):
@@ -298,7 +304,7 @@ class World:
                     edge.lose_bus()
                 continue
             if self.random.random() < 0.002:
-                edge.begin_and_fail(self.law.decisions, records=self.random.randint(0, 50))
+                edge.begin_and_fail(self.law.decisions, self.control, records=self.random.randint(0, 50))
                 self._tell(f"reading broke off: {edge.name}")
                 continue
             slow = self.random.random() < 0.2

@@ -171,6 +171,14 @@ def test_of_several_cases_of_a_server_one_is_chosen(shell: Shell) -> None:
     assert "no case about Nothing; it has" in shell.refused("dispute", BRANCH, "--product", "Nothing", *WHO)
 
 
+def test_an_address_with_several_servers_names_them(shell: Shell) -> None:
+    """One must be chosen; the id of one is no other's."""
+    shell.world.open_case(name="second.alt.example", helo="second.alt.example")
+    error = shell.refused("dispute", PEER, *WHO)
+    assert f"2 servers are known by {PEER}; name one: {SERVER}, second.alt.example@{PEER}" in error
+    assert [fields(one)["server"] for one in shell.asks("dispute", SERVER)] == [SERVER]
+
+
 def test_several_are_asked_in_one_call(shell: Shell) -> None:
     """Each with an id of its own; the same one twice, or all under one id, is refused."""
     first, second = shell.number(), shell.number(BRANCH, E2007)
@@ -222,6 +230,8 @@ def test_a_case_that_is_over_is_asked_for_by_its_number(shell: Shell) -> None:
         (["exempt", SERVER, "--owner", "ben", "--until", "2026-12-24T18:00"], "has no zone: write 2026-12-24T18:00Z"),
         (["exempt", SERVER, "--owner", "ben", "--until", "soon"], "'soon' is no instant"),
         (["exempt", SERVER, "--owner", "ben", "--days", "367"], "less than or equal to 366"),
+        (["exempt", "192.0.2.0/24", "--lift"], "192.0.2.0/24 is no address; one address is meant"),
+        (["exempt", "2001:db8::/48", "--lift"], "2001:db8::/48 is no address"),
         (["mode", "watch"], "watch"),
         (["mode", "observe", "--connector", "c" * 41], "connector"),
         (["correct", NEVER_SEEN, "--lift"], "no server never.seen"),
@@ -371,6 +381,7 @@ def test_done_is_told_with_the_record_and_the_laws_words(shell: Shell) -> None:
         (["mode", "observe"], "Mode observe for the whole policy: done"),
         (["mode", "observe", "--connector", "branch"], "Mode observe for connector branch: done"),
         (["acknowledge", SERVER], f"({SERVER}): done (log record"),
+        (["sign", SERVER], "Signature for stage 5 of case"),
         (["correct", SERVER], f"({SERVER}): done (log record"),
         (["correct", SERVER, "--lift"], f"End of the correction of {SERVER}: no effect"),
     ],

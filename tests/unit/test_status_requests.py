@@ -350,6 +350,7 @@ async def test_another_act_under_the_same_id_is_refused(place: Place) -> None:
     for body, who in (({**PAUSE, "days": 4}, "anna"), (PAUSE, "olga")):
         answer = await place.post(body, who, **{"Idempotency-Key": "my-key-0001"})
         assert "field id: my-key-0001 was used for another request" in detail(answer, 422)
+    assert "field id: Expected" in detail(await place.post(PAUSE, **{"Idempotency-Key": "k" * 100}), 422)
     answer = await place.post({**PAUSE, "id": "other-id-1"}, **{"Idempotency-Key": "my-key-0001"})
     assert "names another one" in detail(answer, 422)
     assert len(place.asked()) == 1
