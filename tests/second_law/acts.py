@@ -9,7 +9,7 @@ from shared.domain import records as r
 from tests.second_law.case import Case
 from tests.second_law.clocks import account_of, clocks, end_exemption, end_pause, exempted_by, goes_on, holds
 from tests.second_law.law import Pause, SecondLaw, Server
-from tests.second_law.words import DAY, stands
+from tests.second_law.words import DAY, names_of, stands
 
 DONE, NO_EFFECT, REFUSED = "done", "no effect", "refused"
 STRUCK_AT_MOST = 16
@@ -91,7 +91,7 @@ def _exempt(law: SecondLaw, act: r.SetExemption) -> str:
         return NO_EFFECT
     law.exempt[key] = act.until
     law.told.append(("exempt", act.kind, act.target, act.until))
-    clocks(law, of=exempted_by(act.kind, act.target))
+    clocks(law, of=exempted_by(law, act.kind, act.target))
     return DONE
 
 
@@ -117,8 +117,9 @@ def _is_known(law: SecondLaw, act: r.SetExemption) -> bool:
 
 
 def _of_case(law: SecondLaw, act: Any, *, owner: str) -> str:
-    server = law.servers.get(act.server)
-    if owner and not (server and server.connector in [c.name for c in law.policy.connectors if c.owner == owner]):
+    server = law.servers.get(law.gone_to(act.server, act.case))
+    owned = {name for c in law.policy.connectors if c.owner == owner for name in names_of(law.policy, c.name)}
+    if owner and not (server and server.connector in owned):
         return REFUSED
     case = next((c for c in server.cases if c.number == act.case), None) if server else None
     if server is None or case is None or (case.released and not isinstance(act, r.CorrectCase)):

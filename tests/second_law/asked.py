@@ -74,7 +74,8 @@ def _freeze(law: SecondLaw, request: SetFreeze) -> None:
 
 def _settle(law: SecondLaw, request: ReportNotice) -> None:
     """Only of a notice that is pending; delivered counts from now on."""
-    server = law.servers.get(request.server)
+    number = int(request.notice.partition("-")[0])
+    server = law.servers.get(law.gone_to(request.server, number))
     for case in server.cases if server else ():
         for notice in case.pending:
             if notice.id == request.notice:
@@ -101,10 +102,10 @@ def _adopt(law: SecondLaw, policy: Policy) -> None:
     law.told.append(("adopted", policy.version))
     room = cap(law)  # of the cases that are open as the policy comes, and by its caps
     clocks(law)
-    _terms(law, room)
+    terms(law, room)
 
 
-def _terms(law: SecondLaw, room: int) -> None:
+def terms(law: SecondLaw, room: int) -> None:
     """A policy that asks less, or has more room, grants from its adoption on, first due first: a second from now."""
     running = [case for server in law.servers.values() for case in server.cases if case.running]
     due = [(case, grant) for case in running if (grant := law.grant_at(case)) and grant <= law.now]

@@ -20,9 +20,10 @@ class Ahead(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Notice:
-    """A notice that fell due and is not settled. id: as the log has it, once it was seen there."""
+    """A notice that fell due, when (UTC), and is not settled. id: as the log has it, once it was seen there."""
 
     kind: str
+    due: datetime
     id: str = ""
 
 
@@ -52,6 +53,7 @@ class Case:
     waits: tuple[datetime, datetime] | None = None
     due_first: datetime | None = None
     asked_at: datetime | None = None
+    place: int = 0
     signed: dict[int, datetime] = field(default_factory=dict)
     holds: dict[str, datetime | None] = field(default_factory=dict)
     held_since: datetime | None = None
@@ -62,7 +64,7 @@ class Case:
     mixed: bool = False
     grace: timedelta = ZERO
     cured_at: datetime | None = None
-    past: tuple[timedelta, datetime] | None = None
+    past: tuple[timedelta, datetime, Floor] | None = None
     ahead: list[Ahead] = field(default_factory=list)
     pending: list[Notice] = field(default_factory=list)
     told: bool = False

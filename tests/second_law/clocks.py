@@ -4,22 +4,26 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 from tests.second_law.case import Case
-from tests.second_law.known import KNOWN_OTHER_IDS_LATER
+from tests.second_law.known import KNOWN_OLD_NAME_ENDS_LATER, KNOWN_OLD_NAMES_OF_IDS_ON_RECORD, KNOWN_OTHER_IDS_LATER
 from tests.second_law.law import SecondLaw, Server
-from tests.second_law.words import floor_on
+from tests.second_law.words import floor_on, names_of
 
 
 def exempt(law: SecondLaw, ids: tuple[str, ...], connector: str, peer: str) -> bool:
     """Whether an act exempts one of the ids, the connector, or the peer."""
-    return any(
-        key in law.exempt for key in (("connector", connector), ("peer", peer), *(("server", one) for one in ids))
-    )
+    names = names_of(law.policy, connector)
+    if KNOWN_OLD_NAMES_OF_IDS_ON_RECORD:
+        names = (names[0], *(one.rpartition("@")[2] for one in ids))
+    spared = [("connector", name) for name in names]
+    spared += [("peer", peer), *(("server", one) for one in ids)]
+    return any(key in law.exempt for key in spared)
 
 
 def enforces(law: SecondLaw, product: str, connector: str, tie: str) -> bool:
     """Its connector is enforced, its tie opens, and its product has a floor today."""
     policy = law.policy
-    by_connector = any(c.name == connector and c.mode == "enforce" for c in policy.connectors)
+    present = names_of(policy, connector)[0]
+    by_connector = any(c.name == present and c.mode == "enforce" for c in policy.connectors)
     has_floor = floor_on(policy, product, law.at.date()) is not None
     return policy.mode == "enforce" and by_connector and tie in policy.open_ties and has_floor
 
@@ -70,7 +74,8 @@ def stop(law: SecondLaw, case: Case, at: datetime) -> None:
 
 def account_of(law: SecondLaw, server: Server) -> str:
     """Whose days a pause of it uses: the owner's of its connector, but everybody's own on the internet."""
-    owners = [c.owner for c in law.policy.connectors if c.name == server.connector and c.kind != "internet"]
+    present = names_of(law.policy, server.connector)[0]
+    owners = [c.owner for c in law.policy.connectors if c.name == present and c.kind != "internet"]
     return owners[0] if owners else server.id
 
 
@@ -110,13 +115,14 @@ def end_exemption(law: SecondLaw, kind: str, target: str, at: datetime, due: dat
     """What it exempted begins at day 0."""
     del law.exempt[kind, target]
     law.told.append(("exempt over", kind, target, due))
-    clocks(law, at, of=exempted_by(kind, target))
+    clocks(law, at, of=exempted_by(law, kind, target))
 
 
-def exempted_by(kind: str, target: str) -> Callable[[Server], bool]:
+def exempted_by(law: SecondLaw, kind: str, target: str) -> Callable[[Server], bool]:
     """Whose cases an exemption and its end reach at once."""
     if kind == "connector":
-        return lambda server: server.connector == target
+        now = target if KNOWN_OLD_NAME_ENDS_LATER else names_of(law.policy, target)[0]
+        return lambda server: names_of(law.policy, server.connector)[0] == now
     if not KNOWN_OTHER_IDS_LATER:
         return lambda _: True
     return lambda server: kind == "server" and server.id == target

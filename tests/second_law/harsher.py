@@ -7,7 +7,7 @@ queue moves up), expiry and relapses (a case that stood still is remembered long
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,9 +17,12 @@ from shared.domain.fold import Fold
 from shared.domain.policy import Policy, Relapses
 from shared.domain.state import decision_of
 from tests.second_law.twins import Move
+from tests.second_law.words import who
 
-Numbers = dict[int, tuple[str, str]]
-Harshness = dict[tuple[str, str], tuple[int, int]]
+Key = tuple[str, str]
+Numbers = dict[int, Key]
+Message = tuple[tuple[str, ...], str]
+Harshness = dict[Message, tuple[int, int]]
 LONG_DAYS = 3650
 
 
@@ -38,6 +41,9 @@ class World:
     def __init__(self, policy: Policy, moves: list[Move], numbers: Numbers) -> None:
         self.fold, self.numbers = Fold(policy), numbers
         self.fold.begin(at=moves[0][0], version="second law")
+        seen = [move[3][0] for move in moves if move[3] is not None and isinstance(move[3][0], r.ServerSeen)]
+        spoken = {(who(one.facts, policy).ids, one.reading.product) for one in seen if one.reading}
+        self.spoken = sorted((ids, product) for ids, product in spoken if ids)
 
     def move(self, move: Move) -> None:
         """One move, and whatever notices fell due are delivered."""
@@ -76,25 +82,38 @@ class World:
                 )
                 self.fold.take(report, origin, at=at)
 
-    def mixed(self) -> set[tuple[str, str]]:
-        """Cases that were opened again after a release."""
-        return {
-            (server.server, case.product)
-            for server in self.fold.servers.values()
-            for case in server.cases
-            if case.mixed
-        }
+    def mixed(self) -> set[Message]:
+        """Messages that a case meets which was opened again after a release."""
+        return self._messages({(s.server, c.product) for s in self.fold.servers.values() for c in s.cases if c.mixed})
+
+    def moved(self) -> set[Message]:
+        """Messages of an id that a case left for a better one: who is seen by either is met by the case in one world only."""
+        gone = {name for name, server in self.fold.servers.items() if server.moved}
+        return {(ids, product) for ids, product in self.spoken if gone.intersection(ids)}
+
+    def _messages(self, cases: Container[Key]) -> set[Message]:
+        return {(ids, product) for ids, product in self.spoken if any((one, product) in cases for one in ids)}
 
     def harshness(self) -> Harshness:
-        """Block and throttle minutes in force of each case that binds."""
-        law = self.fold.law
+        """For each message that could come: block and throttle minutes of the mildest case that accuses it."""
+        rows = self._rows()
         found: Harshness = {}
+        for ids, product in self.spoken:
+            met = [rows[one, product] for one in ids if (one, product) in rows]
+            if met and min(met) > (0, 0):
+                found[ids, product] = min(met)
+        return found
+
+    def _rows(self) -> dict[Key, tuple[int, int]]:
+        law, found = self.fold.law, dict[Key, tuple[int, int]]()
         for server in self.fold.servers.values():
             decision = decision_of(server)
             for case in decision.cases if decision and not law.frozen else ():
                 row = next((row for row in reversed(case.rows) if row.since <= law.now), None)
-                if row and case.enforced and (row.block_minutes_per_hour or row.throttle_minutes_per_hour):
-                    found[server.server, case.product] = (row.block_minutes_per_hour, row.throttle_minutes_per_hour)
+                binds = row is not None and case.enforced
+                found[server.server, case.product] = (
+                    (row.block_minutes_per_hour, row.throttle_minutes_per_hour) if row is not None and binds else (0, 0)
+                )
         return found
 
 
@@ -113,14 +132,23 @@ def without_help(policy: Policy, moves: list[Move], numbers: Numbers, drawn: ran
     """A life, and the same without one helping act, or without its outages. Answers what was left out."""
     acts = list(helping(moves))
     if not acts or drawn.random() < 0.3:
+        moves = [unpaused(move) for move in moves]
         compare(policy, moves, [watched(move) for move in moves], numbers, "an outage", but_mixed=True)
         return "outages"
     act = moves[drawn.choice(acts)]
+    if isinstance(act[3][0] if act[3] else None, r.SetFreeze):
+        moves = [unpaused(move) for move in moves]
     fewer = [move if not alike(move, act) else (*move[:3], None) for move in moves]
     assert act[3] is not None
     frozen = isinstance(act[3][0], r.SetFreeze)
     compare(policy, moves, fewer, numbers, f"{act[3][0]}", but_mixed=frozen)
     return type(act[3][0]).__name__
+
+
+def unpaused(move: Move) -> Move:
+    """Without pauses: while the law stands still one outlives its days, and the next that is asked for meanwhile is refused."""
+    paused = move[3] is not None and isinstance(move[3][0], r.PauseAccount)
+    return (*move[:3], None) if paused else move
 
 
 def alike(move: Move, act: Move) -> bool:
@@ -155,24 +183,30 @@ def compare(
     but_mixed: cases that were mixed are left out: the 24 hours in which a released case can be are law time, so they are
     longer where the law stood still.
     """
-    mixed: set[tuple[str, str]] = set()
+    apart: set[Message] = set()
     first, second = World(policy, moves, numbers), World(policy, others, numbers)
     for number, (one, other) in enumerate(zip(moves, others, strict=True)):
         first.move(one)
         second.move(other)
         mine, theirs = first.harshness(), second.harshness()
+        apart |= first.moved() | second.moved()
         if but_mixed:
-            mixed |= first.mixed() | second.mixed()
+            apart |= first.mixed() | second.mixed()
         for key, row in mine.items():
-            if key not in mixed and number >= since and row > theirs.get(key, (0, 0)):
+            if key not in apart and number >= since and row > theirs.get(key, (0, 0)):
                 raise Harsher(f"{key} by {helped}: {row}, and without {theirs.get(key)}, at {one[0]}, move {number}")
+
+
+def comes_late(message: Any) -> bool:
+    """A live sighting: an imported cure counts only while nothing newer accuses, so a late one may clear nothing at all."""
+    return isinstance(message, r.ServerSeen) and not message.facts.imported
 
 
 def delayed(policy: Policy, moves: list[Move], numbers: Numbers, drawn: random.Random) -> str:
     """A life in which some sightings come late, and the same in order; compared from the last arrival on, for cures come late, too."""
     heard = (r.ServerSeen, r.SetFreeze)  # an act may find its case not there yet: what it does is another matter
     moves = [move if move[3] and isinstance(move[3][0], heard) else (*move[:3], None) for move in moves]
-    seen = [n for n, move in enumerate(moves) if move[3] is not None and isinstance(move[3][0], r.ServerSeen)]
+    seen = [n for n, move in enumerate(moves) if move[3] is not None and comes_late(move[3][0])]
     if not seen:
         return "nothing"
     chosen = drawn.sample(seen, min(len(seen), 3))

@@ -27,3 +27,12 @@ KNOWN_GRANT_DROPS_NOTICES = True
 
 KNOWN_SIBLINGS_SHARE_A_PLACE = True
 """Two cases of one server that fall due at one instant and must wait are told the same place in the queue, and the same day."""
+
+KNOWN_OLD_NAME_ENDS_LATER = True
+"""The end of an exemption of a connector that was renamed meanwhile reaches its cases at their next sighting or adoption only."""
+
+KNOWN_OLD_NAMES_OF_IDS_ON_RECORD = True
+"""An exemption by a former name spares those whose ids on record have that name, so the others of the connector from their next news on."""
+
+KNOWN_DOUBT_INHERITS = True
+"""A relapse by a range of builds that reaches the floor of the earlier case inherits its clock, though it may have met it."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from shared.domain.evidence import Reading
-from shared.domain.policy import Policy
+from shared.domain.policy import Floor, Policy
 from tests.second_law.case import Case, Notice
-from tests.second_law.words import DAY, HOUR
+from tests.second_law.words import DAY, HOUR, names_of
 
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 Told = tuple[object, ...]
@@ -53,7 +53,7 @@ class Server:
     hours: dict[str, set[int]] = field(default_factory=dict)
     below: dict[str, Below] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
-    past: dict[str, tuple[timedelta, datetime]] = field(default_factory=dict)
+    past: dict[str, tuple[timedelta, datetime, Floor]] = field(default_factory=dict)
     struck: list[tuple[str, object, object]] = field(default_factory=list)
     news_hour: int = 0
     news: int = 0
@@ -83,7 +83,14 @@ class SecondLaw:
         self.new_names: dict[date, int] = {}
         self.blocked_on: dict[date, int] = {}
         self.pauses: dict[str, list[Pause]] = {}
+        self.moved: dict[tuple[str, int], str] = {}
         self.exempt: dict[tuple[str, str], datetime] = {}
+
+    def gone_to(self, server: str, number: int) -> str:
+        """The id under which a case is now that was one of *server*."""
+        while (server, number) in self.moved:
+            server = self.moved[server, number]
+        return server
 
     def pause_of(self, account: str) -> "Pause | None":
         """The pause of an account that runs."""
@@ -132,9 +139,11 @@ class SecondLaw:
 
     def protected(self, case: Case) -> bool:
         """Whether each blocking stage of it needs a signature."""
-        host, connector = case.server.partition("@")[0], self.servers[case.server].connector
+        host = case.server.partition("@")[0]
+        names = names_of(self.policy, self.servers[case.server].connector)
         return any(
-            connector in one.connectors or any(host == d or host.endswith("." + d) for d in one.domains)
+            any(name in one.connectors for name in names)
+            or any(host == d or host.endswith("." + d) for d in one.domains)
             for one in self.policy.protected
         )
 
@@ -145,6 +154,6 @@ class SecondLaw:
 
     def tell(self, case: Case, kind: str, stage: int, due: datetime | None) -> None:
         """A notice is due."""
-        case.pending.append(Notice(kind))
+        case.pending.append(Notice(kind, due or self.at))
         case.told = case.told_now = True
         self.told.append(("notice", case.server, case.product, kind, stage, due))

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from shared.domain import events as e
@@ -72,6 +73,7 @@ SENDERS: tuple[dict[str, str], ...] = (
     _introduced("srv", "203.0.113.8", client_name="srv", client_resolve="ok"),
 )
 
+BURST = 187
 DAILY, SEEN, TOLD, ACT = 250, 251, 252, 255
 TEMPERS: tuple[tuple[int, ...], ...] = (
     (),
@@ -111,13 +113,15 @@ def policy_of(version: int, a: int, b: int, c: int) -> Policy:
         Connector(name="partner", kind="partner", owner="it", tls_names=("b.partner.example",), mode="enforce"),
     ]
     if c % 8 == 7:
-        connectors[1] = replace(connectors[1], name="office")
+        connectors[1] = replace(connectors[1], name="office", formerly=("branch",) if b % 2 else UNSET)
     if c % 8 == 6:
         connectors.append(
             Connector(name="plant", kind="on-premises", owner="works", ranges=("192.0.2.0/25",), mode=branch)  # type: ignore[arg-type]
         )
     if c % 8 == 5:
         del connectors[1]
+        if b % 2:
+            connectors[1] = replace(connectors[1], formerly=("branch", "office"))
     ties = (("connector", "verified", "helo"), ("connector", "verified"), ("connector", "verified", "helo", "domain"))
     notices = replace(
         SHIPPED.notices,
@@ -138,7 +142,7 @@ def policy_of(version: int, a: int, b: int, c: int) -> Policy:
         "expire_days": (60, 20, 60)[c % 3],
         "opening_hours": (3, 1, 2, 3)[a // 4 % 4],
         "release_hours": 24,
-        "new_names_per_day": 3 if a % 7 == 6 else 100,
+        "new_names_per_day": 1 if a % 4 == 3 else 100,
         "caps": ({"newly_blocked_per_day": (1, 2)[b % 2], "newly_blocked_percent_of_open_cases": 40}, None, None)[
             a % 3
         ],
@@ -172,24 +176,12 @@ class Life:
         """One step: time passes, somebody is seen, or something is asked."""
         self.steps += 1
         kind = TEMPERS[self.temper][kind // 16] if self.temper else kind
-        if kind < 90:
-            self._passes(a, b, c)
-        elif kind < 190:
-            self._sees(a, b, c)
-        elif kind < 225:
-            self._reports(a, b)
-        elif kind < 235:
-            self._freezes(a, b)
-        elif kind < 240:
-            self._adopts(a, b, c)
-        elif kind == DAILY and self.temper:
-            self._passes(6, 0, 1)
-        elif kind == SEEN and self.temper:
-            self._sees(a // 16 * 16 + (8 if a % 8 == 0 else 0), 0, 0)
-        elif kind == TOLD and self.temper:
-            self._reports(a % 4, 0)
+        if self.temper and kind in (DAILY, SEEN, TOLD):
+            self._plain(kind, a)
         else:
-            self._acts(a, b, c)
+            ends = (90, BURST, 190, 225, 235, 240, 256)
+            does = (self._passes, self._sees, self._bursts, self._reports, self._freezes, self._adopts, self._acts)
+            next(do for end, do in zip(ends, does, strict=True) if kind < end)(a, b, c)
         whole = self.steps % 64 == 0
         if whole:
             self.pair.compare_all()
@@ -243,7 +235,21 @@ class Life:
         made = self.pair.at - (25 * HOUR if b % 32 == 30 else timedelta())
         return {"id": f"request-{self._asked}", "who": "ops", "why": "test", "made_at": made}
 
-    def _reports(self, a: int, b: int) -> None:
+    def _plain(self, kind: int, a: int) -> None:
+        """A day, an old server, or a notice delivered."""
+        if kind == DAILY:
+            self._passes(6, 0, 1)
+        elif kind == SEEN:
+            self._sees(a // 16 * 16 + (8 if a % 8 == 0 else 0), 0, 0)
+        else:
+            self._reports(a % 4, 0, 0)
+
+    def _bursts(self, a: int, _: int, c: int) -> None:
+        """More news of one server in an hour than is kept."""
+        for what in range(6):
+            self._sees(a // 16 * 16 + (0, 11, 8, 0, 10, 0)[(what + c) % 6], 0, 0)
+
+    def _reports(self, a: int, b: int, _: int) -> None:
         if not self.pair.notices:
             return
         notice, server = self.pair.notices[-1 - a % len(self.pair.notices)]
@@ -252,7 +258,7 @@ class Life:
         base = self._base(b)
         self.pair.takes(ReportNotice(**base, notice=notice, server=server, outcome=outcome))  # type: ignore[arg-type]
 
-    def _freezes(self, a: int, b: int) -> None:
+    def _freezes(self, a: int, b: int, _: int) -> None:
         self.say(f"freeze {a % 2}")
         self.pair.takes(SetFreeze(**self._base(b), frozen=bool(a % 2)))
 

@@ -55,6 +55,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "BlockingSigned": ("signed", "server", "product", "stage"),
     "ReadingsLifted": ("lifted", "server"),
     "CaseReleased": ("released", "server", "product", "by"),
+    "CaseMoved": ("moved", "server", "product", "source"),
     "CaseMixed": ("mixed", "server", "product"),
     "CaseEnded": ("ended", "server", "product", "expired", "why", "due"),
 }
@@ -145,7 +146,7 @@ class Pair:
         self._compare(written)
 
     def _compare(self, written: list[Written]) -> None:
-        self.written = [record for record, _ in written]
+        self.written += [record for record, _ in written]
         told, self.law.told = self.law.told, []
         real = [(found, record) for record, _ in written if (found := told_of(record)) is not None]
         if Counter(told) != Counter(found for found, _ in real):
@@ -163,7 +164,8 @@ class Pair:
         """Numbers of cases and ids of notices are the log's."""
         event = record.event
         if isinstance(event, e.NoticeDue):
-            case = self._case(event.server, event.product)
+            number = int(event.notice.partition("-")[0])
+            case = self._case(self.law.gone_to(event.server, number), event.product)
             for notice in case.pending if case else ():
                 if notice.kind == event.kind and not notice.id:
                     notice.id = event.notice
@@ -201,7 +203,7 @@ class Pair:
                     case.opened_at,
                     case.enforced,
                     case.ends,
-                    sorted(notice.kind for notice in case.pending),
+                    sorted((notice.kind, notice.due) for notice in case.pending),
                     case.delivered,
                     None if case.released else rows_of_case(case, self.law),
                 )
@@ -229,7 +231,7 @@ class Pair:
                     case.opened_at,
                     case.enforced,
                     case.ends_law,
-                    sorted(notice.kind for notice in case.pending),
+                    sorted((notice.kind, notice.due_at) for notice in case.pending),
                     case.delivered_law,
                     None if case.released_at is not None else _from_now(rows[case.product], now),
                 )

@@ -46,10 +46,11 @@ def blocks(law: SecondLaw, case: Case, due: datetime, utc: datetime | None, aske
         if before >= left:
             day = today + ((before - left) // room + 1) * DAY
             until = datetime.combine(day, EPOCH.timetz()) - law.held_so_far
-            case.waits, case.due_first, case.asked_at = (first, until), first, due
-            law.told.append(
-                ("waits", case.server, case.product, first, until, before + 1 + (asked.granted if asked else 0), utc)
-            )
+            place = before + 1 + (asked.granted if asked else 0)
+            told_before = (case.waits, case.place) == ((first, until), place)
+            case.waits, case.due_first, case.asked_at, case.place = (first, until), first, due, place
+            if not told_before:  # each is told its place and its day once
+                law.told.append(("waits", case.server, case.product, first, until, place, utc))
             return False
         law.blocked_on[today] = law.blocked_on.get(today, 0) + 1
     case.grant(due, protected=law.protected(case))

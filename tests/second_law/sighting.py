@@ -3,12 +3,19 @@
 from datetime import datetime, timedelta
 
 from shared.domain.evidence import Facts, Reading
+from shared.domain.policy import Floor
 from tests.second_law.case import Case
-from tests.second_law.clocks import enforces, exempt, holds, pauses, start, stop
+from tests.second_law.clocks import enforces, exempt, follows_account, holds, pauses, start, stop
 from tests.second_law.due import fall_due
-from tests.second_law.known import KNOWN_CURE_MOVES_NO_CLOCK, KNOWN_OBSERVED_FORGET_PEER, KNOWN_TIE_OF_BEFORE
+from tests.second_law.known import (
+    KNOWN_CURE_MOVES_NO_CLOCK,
+    KNOWN_DOUBT_INHERITS,
+    KNOWN_OBSERVED_FORGET_PEER,
+    KNOWN_TIE_OF_BEFORE,
+)
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
-from tests.second_law.words import DAY, Who, floor_on, stands, who
+from tests.second_law.queue import blocks
+from tests.second_law.words import DAY, SECOND, Who, floor_on, stands, who
 
 NEWS_A_HOUR = 4
 
@@ -47,8 +54,9 @@ class Sighting:
         curable = [server for server in self._known() if self._may_cure(server)]
         cured = [case for server in curable for case in server.cases if self._cures(server, case)]
         dropped = [s for s in curable if self.stands == "at or above" and s.hours.get(self.reading.product)]
-        hour, mixed = self._hour(), self._mixes()
-        if not self._is_news(hour) and mixed is None and not cured and not dropped:
+        source = self._moves()
+        hour, mixed = self._hour() if source is None else None, self._mixes()
+        if not self._is_news(hour) and mixed is None and source is None and not cured and not dropped:
             return
         if not cured and not dropped and not self._has_place():
             return
@@ -60,9 +68,14 @@ class Sighting:
             self._release(case)
         if mixed is not None:
             self._mix(mixed)
+        if source is not None:
+            self._move(source)
         if not self.imported and not (cured and KNOWN_CURE_MOVES_NO_CLOCK):
             self._clocks(cured)
         self._open()
+        if source is not None and self.server is not None:
+            follows_account(self.law, self.server, source, self.law.now, None)
+            self._grant_moved()
 
     def _known(self) -> list[Server]:
         return [self.law.servers[name] for name in self.whose.ids if name in self.law.servers]
@@ -96,6 +109,36 @@ class Sighting:
         if not held_before:
             holds(law, case, "mixed", law.now + law.policy.relapses.mixed_days * DAY)
         pauses(law, case)
+
+    def _moves(self) -> Case | None:
+        """The case of another id of the same server that it takes along to a better one, which has none of that product."""
+        if not self.accuses or (self.server and self.server.case_of(self.reading.product)):
+            return None
+        others = [server.case_of(self.reading.product) for server in self._known() if server is not self.server]
+        return next(
+            (case for case in others if case and not case.released and stands(case.floor, self.reading) == "below"),
+            None,
+        )
+
+    def _move(self, case: Case) -> None:
+        law, server = self.law, self.server
+        assert server is not None
+        source = law.servers[case.server]
+        below = server.below[case.product]
+        below.law = max(below.law, law.law_of(self.seen))  # as at an opening
+        source.cases.remove(case)
+        server.cases.append(case)
+        server.hours.pop(case.product, None)
+        law.moved[source.id, case.number] = case.server = server.id
+        law.told.append(("moved", server.id, case.product, source.id))
+
+    def _grant_moved(self) -> None:
+        """What waited for what only the old id asks for begins a second from now."""
+        case = self.server.case_of(self.reading.product) if self.server else None
+        grant = self.law.grant_at(case) if case and case.running else None
+        if case and grant and grant <= self.law.now:
+            case.due_first = case.due_first or self.law.now
+            blocks(self.law, case, self.law.now + SECOND, None)
 
     def _hour(self) -> int | None:
         """The hour that it adds for opening, if it does."""
@@ -162,7 +205,7 @@ class Sighting:
         law = self.law
         case.released, case.waits = True, None
         case.holds.clear()
-        case.past = (case.clock(law.now), law.now) if case.enforced else None
+        case.past = (case.clock(law.now), law.now, case.floor) if case.enforced else None
         case.cured_at = self.seen
         case.ends = law.now + timedelta(hours=law.policy.release_hours)
         law.told.append(("released", case.server, case.product, self.whose.ids[0]))
@@ -195,6 +238,11 @@ class Sighting:
         elif server is self.server:
             case.exempt_peer = ""
 
+    def _owes(self, floor: Floor) -> bool:
+        """Below the floor of the earlier case, too; in doubt the milder."""
+        found = stands(floor, self.reading)
+        return found == "below" or (found == "unknown" and KNOWN_DOUBT_INHERITS)
+
     def _open(self) -> None:
         server, law, product = self.server, self.law, self.reading.product
         if server is None or not self.accuses or self.floor is None or server.case_of(product) is not None:
@@ -209,7 +257,8 @@ class Sighting:
         enforced = self.enforced(product, self.whose.tie)
         self._note_peer(server, case)
         past = server.past.pop(product, None)
-        relapse = past is not None and day0 - past[1] <= law.policy.relapses.days * DAY and law.policy.relapses.days
+        within = past is not None and day0 - past[1] <= law.policy.relapses.days * DAY and law.policy.relapses.days > 0
+        relapse = within and past is not None and self._owes(past[2])
         if enforced:
             case.start(law.policy, day0, past[0] if past and relapse else None)
         else:

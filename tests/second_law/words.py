@@ -58,10 +58,11 @@ def floor_on(policy: Policy, product: str, day: date) -> Floor | None:
 def who(facts: Facts, policy: Policy) -> Who:
     """Connector, then the name that DNS confirmed, then HELO; by the domain alone only if the policy opens by it."""
     scope, tied = _scope(policy, facts.peer, facts.tls_name.lower())
+    names = names_of(policy, scope)
     name, confirmed = facts.name, facts.client_name.lower() if facts.client_resolve == "ok" else ""
     ids = []
     if name and tied:
-        ids.append(("connector", f"{name}@{scope}"))
+        ids += [("connector", f"{name}@{one}") for one in names]
     if name and confirmed == name and "." in name:
         ids.append(("verified", name))
     if name and facts.helo.lower() == name:
@@ -70,6 +71,16 @@ def who(facts: Facts, policy: Policy) -> Who:
     if not ids and related and "domain" in policy.open_ties:
         ids.append(("domain", f"{name}@{facts.peer}"))
     return Who(ids[0][0] if ids else "untied", scope, tuple(server for _, server in ids))
+
+
+@lru_cache(4096)
+def names_of(policy: Policy, connector: str) -> tuple[str, ...]:
+    """All names that a connector has and had, by any of them, its own first; only this one if the policy knows none such."""
+    for one in policy.connectors:
+        names = (one.name, *(one.formerly or ()))
+        if connector in names:
+            return names
+    return (connector,)
 
 
 @lru_cache(4096)
