@@ -9,7 +9,6 @@ from tests.second_law.clocks import enforces, exempt, follows_account, holds, pa
 from tests.second_law.due import fall_due
 from tests.second_law.known import (
     KNOWN_CURE_MOVES_NO_CLOCK,
-    KNOWN_DOUBT_INHERITS,
     KNOWN_OBSERVED_FORGET_PEER,
     KNOWN_TIE_OF_BEFORE,
 )
