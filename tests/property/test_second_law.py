@@ -60,6 +60,7 @@ def test_both_laws_say_the_same_in_whatever_hypothesis_draws() -> None:
     LawMachine.lived.clear()
     plain = settings(
         max_examples=120,
+        derandomize=True,
         stateful_step_count=12,
         deadline=None,
         print_blob=True,
