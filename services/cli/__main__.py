@@ -5,7 +5,6 @@ Every error is one line on stderr; exit code 1, or 2 where the command line itse
 """
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -144,7 +143,6 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what still waits to be written fails no more
         fail(f"the output could not be written whole: {error.strerror}; make room and run it again")
         code = 1
     sys.exit(code)

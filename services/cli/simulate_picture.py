@@ -6,7 +6,7 @@ Each bar is a week and says in its title what it shows; the description says the
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from services.cli.simulate_text import a_day, days_shown, mean_delay, of_group, standing, total
+from services.cli.simulate_text import ROWS, a_day, days_shown, mean_delay, of_group, standing, total
 from shared.domain.simulate import DayTold, GroupTold, RetryTold, Simulated, Tally
 from shared.runtime.markup import Html, join, tag, void
 
@@ -41,7 +41,7 @@ body { margin: 0 auto; max-width: 1040px; padding: 1rem; font: 16px/1.5 system-u
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; } p, li { max-width: 75ch; }
 figure { margin: 1rem 0; overflow-x: auto; } svg { display: block; box-sizing: border-box; width: 100%; min-width: 640px; height: auto; border: 1px solid var(--rule); border-radius: 8px; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; } th:first-child, td:first-child, td.text, th.text { text-align: left; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; } td { white-space: nowrap; } td.text { white-space: normal; min-width: 14rem; } th:first-child, td:first-child, td.text, th.text { text-align: left; }
 caption { text-align: left; color: var(--muted); padding: .3rem 0; } .muted { color: var(--muted); }
 @media print { body { max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; } svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
@@ -242,8 +242,7 @@ def _standings(found: Simulated) -> Html:
     ]
     sums = [total(day.groups.values()) for day in shown]
     rows.append(("all", found.servers, sum(group.outdated for group in found.groups), *map(standing, sums)))
-    rows.append(("blocking kept back", "", "", *(one.waiting for one in sums)))
-    rows.append(("only observed", "", "", *(one.observed for one in sums)))
+    rows += [(words, "", "", *(getattr(one, what) for one in sums)) for what, words in ROWS.items()]
     return _table(("group", "servers", "below the floor at first", *(f"day {day.day}" for day in shown)), rows)
 
 

@@ -45,12 +45,17 @@ def standing(tally: Tally) -> str:
 def _sums(shown: Sequence[DayTold]) -> Iterator[str]:
     sums = [total(day.groups.values()) for day in shown]
     yield f"{'all':<27}" + "".join(f"{standing(one):>18}" for one in sums)
-    for what in ("waiting", "observed"):
+    for what, words in ROWS.items():
         if any(getattr(one, what) for one in sums):
-            yield f"{_ROWS[what]:<27}" + "".join(f"{getattr(one, what):>18}" for one in sums)
+            yield f"{words:<27}" + "".join(f"{getattr(one, what):>18}" for one in sums)
 
 
-_ROWS = {"waiting": "blocking kept back", "observed": "only observed"}
+ROWS = {
+    "waiting": "lack notice or signature",
+    "queued": "wait for room (cap)",
+    "observed": "only observed",
+}
+"""What else is told of all servers together: fields of a tally."""
 
 
 def total(tallies: Iterable[Tally]) -> Tally:

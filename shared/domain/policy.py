@@ -246,7 +246,7 @@ class Policy(
 
     def connector_named(self, name: str) -> Connector | None:
         """The connector that has this name, or had it; None where there is none."""
-        return next((c for c in self.connectors if name == c.name or name in c.names), None)
+        return _connector_named(self, name)
 
     def present_name(self, connector: str) -> str:
         """The name that a connector has now; as it is where the policy knows none of that name."""
@@ -265,6 +265,12 @@ class Policy(
 
 
 _ENCODER = msgspec.json.Encoder()
+
+
+@lru_cache(4096)
+def _connector_named(policy: Policy, name: str) -> Connector | None:
+    """Asked several times for each sighting, and the same for all of a connector."""
+    return next((c for c in policy.connectors if name == c.name or name in c.names), None)
 
 
 @lru_cache(4096)

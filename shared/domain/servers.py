@@ -136,9 +136,11 @@ class Servers(Mapping[str, Server]):
         slot = self._slots.get(name)
         if slot is None:
             slot = self._slots[name] = Slot(name)
+        before = self._live.get(name)
         self._keep(name, server)
         self._unsettled[name] = None
-        self._count(slot, server)
+        if before is None or before.cases is not server.cases:  # most of what is put is a sighting, and leaves them
+            self._count(slot, server)
         return slot
 
     def put_stored(self, name: str, stored: bytes) -> Server:

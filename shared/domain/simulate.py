@@ -39,8 +39,8 @@ class Tally(msgspec.Struct, kw_only=True):
     What happened to one group on one day.
 
     warned, slowed, refused: servers with an enforced case, by the row in force that evening: none yet takes mail; some minutes
-    deferred; some or all refused. waiting: those of them whose blocking is late (no notice arrived, or a cap holds it).
-    observed: cases that bind nobody. sent: mails of servers with any case; delayed, bounced: of them; delay_minutes: of the
+    deferred; some or all refused. waiting: those of them whose day to be blocked is past, and that lack what it asks for first
+    (a delivered notice, a signature); queued: likewise, and only the cap of the day is in their way. observed: cases that bind nobody. sent: mails of servers with any case; delayed, bounced: of them; delay_minutes: of the
     delayed ones together.
     """
 
@@ -48,6 +48,7 @@ class Tally(msgspec.Struct, kw_only=True):
     slowed: int = 0
     refused: int = 0
     waiting: int = 0
+    queued: int = 0
     observed: int = 0
     sent: int = 0
     delayed: int = 0
@@ -305,7 +306,9 @@ class Simulation:
         tally.slowed += state == "throttled"
         tally.refused += state in ("blocked-partly", "blocked")
         tally.observed += state == "observed"
-        tally.waiting += any(case.blocking and case.blocking[0].since <= self.fold.law.now for case in server.cases)
+        late = [case for case in server.cases if case.blocking and case.blocking[0].since <= self.fold.law.now]
+        tally.waiting += any(case.waits is None for case in late)
+        tally.queued += any(case.waits is not None for case in late)
 
     def _send(self, life: _Life, tally: Tally, number: int) -> None:
         """Its mails of the day that is over."""

@@ -108,7 +108,7 @@ class World:
             self._tell(f"enforcer's clock: off by {self.enforcer_error} s")
         if self._chance(60 if self.law.fold.law.frozen else 500):
             self._freeze(frozen=self.random.random() < (0.2 if self.law.fold.law.frozen else 0.8))
-        if self._chance(400):
+        if self._chance(200):
             self._adopt()
         if self._chance(100):
             self._tell("compaction")
@@ -196,9 +196,12 @@ class World:
         if not self._up("bus"):
             return
         request = SetFreeze(frozen=frozen, **self._asked())  # type: ignore[arg-type]  # fields as they are
+        told = [record.what for record in self.control.records if isinstance(record.what, SetFreeze)]
+        if told and self.random.random() < 0.2:  # one of before is told again, perhaps after what was asked since
+            request = self.random.choice(told)
         for _ in range(self.random.choice((1, 1, 1, 2))):
             self.control.append(t.KEY_FREEZE, encode(request), at=self.time.now, what=request)
-        self._tell(f"{'freeze' if frozen else 'unfreeze'} asked")
+        self._tell(f"{'freeze' if request.frozen else 'unfreeze'} asked")
 
     def _adopt(self) -> None:
         policy = varied(self.random, self.law.fold.policy)

@@ -159,6 +159,12 @@ def test_a_case_is_named_by_its_number_its_server_or_an_address(
     assert fields(request) == {"server": SERVER, "case": int(number), **more}
 
 
+def test_the_next_stage_to_sign_is_told_of_a_case_that_is_held(shell: Shell) -> None:
+    """Its way of before is kept, and goes on."""
+    shell.patchgate("dispute", SERVER, *WHO)
+    assert [fields(one)["stage"] for one in shell.asks("sign", SERVER)] == [5]
+
+
 def test_of_several_cases_of_a_server_one_is_chosen(shell: Shell) -> None:
     """By product or by number; else the choices are named, and nothing is asked."""
     error = shell.refused("dispute", BRANCH, *WHO)
@@ -212,6 +218,7 @@ def test_a_case_that_is_over_is_asked_for_by_its_number(shell: Shell) -> None:
         (["dispute", "9" * 5000], "no server 999"),
         (["dispute", NEVER_SEEN], "no server never.seen.example@192.0.2.9 is known"),
         (["dispute", "192.0.2.99"], "no server 192.0.2.99 is known"),
+        (["dispute", "92.0.2.7"], "no server 92.0.2.7 is known"),  # the end of another address is not that one
         (["dispute", SERVER, "--id", "short"], "--id takes 8 to 64 of A-Z a-z 0-9 . _ : -"),
         (["dispute", SERVER, "--why", "w" * 501], "why"),
         (["dispute"], "Missing argument"),
@@ -484,6 +491,7 @@ def test_a_case_is_explained_by_its_number(shell: Shell) -> None:
     assert f"case opened about {E2007} (log seq {number})" in history
     assert history.count("dispute asked by anna: done, mail passes") == 1
     assert E2016 not in history
+    assert history.count("  held: its admin disputes it") == 1
     assert f"Case {number} about {E2007}: it" in told.out
     assert f"Case {other} about {E2016}: it" in told.out
 

@@ -98,10 +98,14 @@ def test_a_file_that_is_too_old_is_refused(machine: Machine, file_age_h: int) ->
     assert machine.starts_without().decisions.source == ("file" if file_age_h == 6 else "none")
 
 
-@pytest.mark.parametrize("boot", ["second", ""])
-def test_a_file_of_another_boot_is_obeyed_once_the_clock_was_compared(machine: Machine, boot: str) -> None:
+@pytest.mark.parametrize(("before", "after"), [("first", "second"), ("", "")])
+def test_a_file_of_another_boot_is_obeyed_once_the_clock_was_compared(
+    machine: Machine, before: str, after: str
+) -> None:
     """A machine that came up without Kafka may have any time, and so may one that does not tell its boots."""
-    machine.boot = boot
+    machine.boot = before
+    machine.runs_with_kafka()
+    machine.boot = after
     app = machine.starts_without()
     assert app.gate.observing() == "own clock not yet compared with the broker's"
     assert not refuses(app)

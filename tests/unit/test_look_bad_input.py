@@ -288,14 +288,17 @@ def test_a_line_of_any_size_costs_a_bounded_part_of_memory(
 
 
 def test_a_mail_that_begins_where_none_may_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
-    """Behind a body or a header that breaks off: with its place, passed over, and its lines are nobody else's."""
+    """Behind a body, a header or a line that breaks off, and not where it is quoted: with its place, passed over, and its lines are nobody else's."""
     begins = mbox(mail("other.example", "15.1.2507.27", address="192.0.2.9"))
-    body, header = mbox(GOOD + "a half"), mbox(GOOD)[:100]
+    body, header, line = mbox(GOOD + "a half"), mbox(GOOD)[:100], mbox(GOOD)[:-9]
     (tmp_path / "body").write_bytes(body.rstrip(b"\n") + b"\n" + begins + mbox(GOOD))
     (tmp_path / "header").write_bytes(header + begins + mbox(GOOD))
+    (tmp_path / "line").write_bytes(line + begins + mbox(GOOD))
+    (tmp_path / "quoted").write_bytes(mbox(GOOD + "\n>" + begins.decode()))
     why = "another mail begins in the midst of one that breaks off: it is passed over"
-    assert look() == (3, 4, [(f"body, byte {len(body)}", why), (f"header, byte {len(header)}", why)])
-    peers = {one.peer for name in ("body", "header") for one in _tally(tmp_path / name).senders}
+    told = [(f"{name}, byte {len(text)}", why) for name, text in (("body", body), ("header", header), ("line", line))]
+    assert look() == (3, 7, told)
+    peers = {one.peer for name in ("body", "header", "line", "quoted") for one in _tally(tmp_path / name).senders}
     assert peers == {"192.0.2.7"}
 
 

@@ -142,3 +142,5 @@ def test_without_a_broker_one_line_tells(
     error = capsys.readouterr().err
     assert "the broker at 127.0.0.1:1 cannot be used" in error
     assert error.count("\n") == 1
+    assert run(["import", str(tmp_path / "absent")]) == 1
+    assert "absent: cannot be read: no such file or directory" in capsys.readouterr().err

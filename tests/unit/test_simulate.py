@@ -5,6 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 from datetime import date, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from shared.domain import events as e
 from shared.domain import simulate
 from shared.domain.build import Build
 from shared.domain.fold import Written
-from shared.domain.policy import Connector, FloorWave, Policy, Stage, parse_policy, shipped_policy_text
+from shared.domain.policy import Caps, Connector, FloorWave, Policy, Stage, parse_policy, shipped_policy_text
 from shared.domain.population import HABITS, first_day, population
 from shared.domain.simulate import Simulated, Simulation, Tally, _Life, everybody_enforced
 from shared.domain.verify import Audit
@@ -204,6 +205,18 @@ def test_blocking_that_lacks_a_notice_is_kept_back_and_told() -> None:
                 assert life.sender.contact
 
 
+def test_a_cap_makes_a_queue_that_is_told() -> None:
+    """Of all whose day has come as many are refused a day as the policy says; the others wait, and are told apart from untold ones."""
+    caps = Caps(newly_blocked_per_day=2, newly_blocked_percent_of_open_cases=0)
+    notices = msgspec.structs.replace(policy_for().notices, needed_for_blocking=False)
+    policy = policy_for(stages=stages((0, 0, 0), (1, 5, 0), (5, 0, 60)), caps=caps, notices=notices)
+    days = [total(day.groups.values()) for day in year(policy, days=16).days]
+    assert max(day.queued for day in days) > 5
+    assert {day.waiting for day in days} == {0}
+    assert all(later.refused - day.refused <= 2 for day, later in pairwise(days))
+    assert days[-1].queued < max(day.queued for day in days)
+
+
 @pytest.mark.parametrize(
     ("minutes", "delayed", "bounced"),
     [((0, 0), 0, 0), ((60, 0), 0, 100), ((0, 60), 0, 100), ((30, 0), 50, 0), ((0, 15), 0, 25)],
@@ -288,7 +301,14 @@ def test_a_group_that_hears_of_it_early_patches_early() -> None:
 def test_the_screen_tells_each_group_and_the_days() -> None:
     """Days that were not reached are left out; the last one is always there."""
     text = "\n".join(simulated_text(usual()))
-    for part in ("seed 1", "day 30", "day 90", "day 120", "blocking kept back", *(habit.name for habit in HABITS)):
+    for part in (
+        "seed 1",
+        "day 30",
+        "day 90",
+        "day 120",
+        "lack notice or signature",
+        *(habit.name for habit in HABITS),
+    ):
         assert part in text
     assert "day 180" not in text
     assert "only observed" not in text

@@ -148,17 +148,20 @@ def next_message(buffer: bytes, start: int, end: int) -> re.Match[bytes] | None:
     """The first `From ` line that stands at *start* or later, before *end*, and begins a message, or should not stand there."""
     if start == 0 and (first := FROM_LINE.match(buffer, _front_of(buffer))):
         return first
-    at = max(start - 1, 0)
-    while True:
-        at = buffer.find(b"\nFrom", at, end + 3)  # without the blank: a search goes by the last byte, and `m` is rarer
-        if at < 0:
-            return None
-        begins = at + 1
-        empty_before = buffer[at - 1 : at] == b"\n" or buffer[at - 2 : at] == b"\n\r"
-        found = (FROM_LINE if empty_before else _MISPLACED).match(buffer, begins)
+    at = start
+    while (begins := buffer.find(b"From ", at, end + 4)) >= 0:
+        found = _from_line_at(buffer, begins)
         if found is not None:
             return found
-        at = begins
+        at = begins + 1
+    return None
+
+
+def _from_line_at(buffer: bytes, begins: int) -> re.Match[bytes] | None:
+    """The `From ` line at *begins*: behind an empty line any, else one that only a server writes, if it is not quoted."""
+    if buffer[begins - 2 : begins] == b"\n\n" or buffer[begins - 3 : begins] == b"\n\r\n":
+        return FROM_LINE.match(buffer, begins)
+    return None if buffer[begins - 1 : begins] == b">" else _MISPLACED.match(buffer, begins)
 
 
 def block_at(buffer: bytes, head: int, place: str) -> tuple[Block, int]:

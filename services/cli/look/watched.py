@@ -55,7 +55,7 @@ def spooled(paths: list[str]) -> Iterator[list[str]]:
                     out.write(part)
         except OSError as error:
             raise CommandError(
-                f"the standard input cannot be kept below {tempfile.gettempdir()} while it is read: {error.strerror}."
+                f"the standard input cannot be kept below {tempfile.gettempdir()} while it is read: {(error.strerror or '').lower()}."
                 " Give a file instead of -, or set TMPDIR to a directory with room"
             ) from error
         yield [str(copy) if path == "-" else path for path in paths]

@@ -6,7 +6,7 @@ A golden log: what this code's law makes of a scripted world, kept so that every
 writes `rules-N.jsonl.zst` (an export with its seal) and `rules-N.end.json.zst` (state and decisions at its end), N the number of
 the rules. Nothing in it is drawn or timed, so the same code writes the same bytes. Make one before `RULES` is raised, by the
 code whose rules it shall keep; an older code's is made from a checkout of it: `PYTHONPATH=CHECKOUT python tests/data/golden/make.py`.
-It uses nothing but the fold and the records, so that it runs with the code of any rules.
+It uses nothing but the fold and the records, so that it runs with the code of any rules; acts of people are left out where the code knows none.
 """
 
 import argparse
@@ -19,11 +19,12 @@ from typing import Any
 import msgspec
 import zstandard
 
+from shared.domain import records
 from shared.domain.build import Build
 from shared.domain.evidence import Facts, Reading
-from shared.domain.fold import RULES, Fold
+from shared.domain.fold import RULES, Fold, Input
 from shared.domain.policy import Connector, FloorWave, Policy, parse_policy, shipped_policy_text
-from shared.domain.records import AdoptPolicy, Decision, Origin, ReportNotice, Request, ServerSeen, SetFreeze
+from shared.domain.records import AdoptPolicy, Decision, Origin, ReportNotice, ServerSeen, SetFreeze
 from shared.domain.state import decision_of
 from shared.domain.verify import seal
 
@@ -92,6 +93,22 @@ class Scripted:
         """Somebody freezes, or lifts it."""
         self._take("control", SetFreeze(id=request_id, who="ops", why="golden", made_at=self.now, frozen=frozen))
 
+    def ask(self, act: str, **fields: str | int | datetime | None) -> None:
+        """Somebody asks for an act, by its tag; about a case where *fields* name a server and the act wants its number."""
+        plain = {
+            "type": act,
+            "id": f"golden-{len(self.stored)}",
+            "who": "ops",
+            "why": "golden",
+            "made_at": self.now,
+            **fields,
+        }
+        self._take("requests", msgspec.convert(plain, records.Act))
+
+    def case(self, server: str) -> int:
+        """The number of its case."""
+        return self.fold.servers[server].cases[0].opened_seq
+
     def settle(self, outcome: Callable[[str], str]) -> None:
         """The notifier tells of all that is pending; *outcome* by the server's id, "" where it stays silent."""
         for name in sorted(self.fold.servers):
@@ -113,7 +130,7 @@ class Scripted:
         }
         self._take("requests", msgspec.convert(plain, ReportNotice))
 
-    def _take(self, topic: str, message: ServerSeen | Request | SetFreeze) -> None:
+    def _take(self, topic: str, message: Input) -> None:
         self._tick()
         self._offsets[topic] += 1
         cause = Origin(topic=topic, partition=0, offset=self._offsets[topic])
@@ -239,6 +256,37 @@ def _later_months(world: Scripted, adopted: dict[int, Policy]) -> None:
     opens(world, ("high.alt.example",), reading(FLOOR))  # enough once, below the floor of March
     world.wait(40 * DAY)
     world.settle(outcome_of)
+    if hasattr(records, "Act"):
+        _acts(world)
+
+
+def _acts(world: Scripted) -> None:
+    """What people ask for; a relapse, and a server that is seen below and at the floor by turns."""
+    names = [f"{what}.acts.example" for what in ("paused", "exempt", "disputed", "rejected", "wrong", "told", "mixed")]
+    ids = {name.partition(".")[0]: f"{name}@192.0.2.7" for name in names}
+    opens(world, names, reading())
+    world.ask("pause.v1", account=ids["paused"], days=20)
+    world.ask("pause.v1", account=ids["paused"], days=366)  # refused: so many are not left
+    world.ask("exempt.v1", kind="server", target=ids["exempt"], owner="it", until=world.now + 30 * DAY)
+    for name in ("disputed", "rejected"):
+        world.ask("dispute.v1", server=ids[name], case=world.case(ids[name]))
+    world.ask("resolve.v1", server=ids["disputed"], case=world.case(ids["disputed"]), outcome="upheld")
+    world.ask("resolve.v1", server=ids["rejected"], case=world.case(ids["rejected"]), outcome="rejected")
+    world.ask("correct.v1", server=ids["wrong"], case=world.case(ids["wrong"]))
+    world.ask("acknowledge.v1", server=ids["told"], case=world.case(ids["told"]))
+    world.ask("sign.v1", server=ids["told"], case=world.case(ids["told"]), stage=5)
+    world.ask("mode.v1", connector="branch", mode="observe")
+    world.see("mixed.acts.example", reading(NEW))
+    for day in range(40):
+        world.wait(DAY)
+        world.settle(outcome_of)
+        if day % 4 == 0:
+            for name in names:
+                world.see(name, reading())
+        if day == 5:
+            world.ask("resume.v1", account=ids["paused"])
+            world.ask("lift-struck.v1", server=ids["wrong"])
+            world.ask("exempt.v1", kind="server", target=ids["exempt"], owner="it", until=None)
 
 
 def _mails(world: Scripted, day: int) -> None:
