@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.second_law.machine import LawMachine
 from tests.second_law.run import Failed, run
 
-STEPS = 80_000
+STEPS = 85_000
 SEED = 1
 
 HAPPENED = (
@@ -27,6 +27,18 @@ HAPPENED = (
     "log: stage",
     "log: started",
     "log: stopped",
+    "log: acknowledged",
+    "log: exempt",
+    "log: exempt over",
+    "log: held",
+    "log: lifted",
+    "log: mixed",
+    "log: moved",
+    "log: pause",
+    "log: pause over",
+    "log: signed",
+    "log: waits",
+    "log: went on",
     "twins",
 )
 """What a run must have met, or it would say little."""
@@ -44,17 +56,18 @@ def test_both_laws_say_the_same_in_lives_of_fixed_seeds() -> None:
 
 @pytest.mark.timeout(900)
 def test_both_laws_say_the_same_in_whatever_hypothesis_draws() -> None:
-    """The machine: more than 10,000 steps, in a hundred lives."""
+    """The machine: more than 15,000 steps."""
     LawMachine.lived.clear()
     plain = settings(
-        max_examples=100,
+        max_examples=120,
+        derandomize=True,
         stateful_step_count=12,
         deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(LawMachine, settings=plain)
-    assert LawMachine.lived["steps"] > 10_000
+    assert LawMachine.lived["steps"] > 15_000
 
 
 def test_what_differs_is_told_with_seed_and_step(monkeypatch: pytest.MonkeyPatch) -> None:

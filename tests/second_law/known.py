@@ -33,6 +33,3 @@ KNOWN_OLD_NAME_ENDS_LATER = True
 
 KNOWN_OLD_NAMES_OF_IDS_ON_RECORD = True
 """An exemption by a former name spares those whose ids on record have that name, so the others of the connector from their next news on."""
-
-KNOWN_DOUBT_INHERITS = True
-"""A relapse by a range of builds that reaches the floor of the earlier case inherits its clock, though it may have met it."""

@@ -9,7 +9,6 @@ from tests.second_law.clocks import enforces, exempt, follows_account, holds, pa
 from tests.second_law.due import fall_due
 from tests.second_law.known import (
     KNOWN_CURE_MOVES_NO_CLOCK,
-    KNOWN_DOUBT_INHERITS,
     KNOWN_OBSERVED_FORGET_PEER,
     KNOWN_TIE_OF_BEFORE,
 )
@@ -105,6 +104,8 @@ class Sighting:
         held_before, case.released, case.ends = case.mixed, False, None
         case.start(law.policy, law.now, case.past[0])
         case.mixed, case.past = True, None
+        below = law.servers[case.server].below[case.product]
+        below.law = max(below.law, law.law_of(self.seen))  # as at an opening
         law.told.append(("mixed", case.server, case.product))
         if not held_before:
             holds(law, case, "mixed", law.now + law.policy.relapses.mixed_days * DAY)
@@ -240,8 +241,7 @@ class Sighting:
 
     def _owes(self, floor: Floor) -> bool:
         """Below the floor of the earlier case, too; in doubt the milder."""
-        found = stands(floor, self.reading)
-        return found == "below" or (found == "unknown" and KNOWN_DOUBT_INHERITS)
+        return stands(floor, self.reading) == "below"
 
     def _open(self) -> None:
         server, law, product = self.server, self.law, self.reading.product
