@@ -15,7 +15,7 @@ from shared.domain.records import AdoptPolicy, MailEvidence, Mark, ReportNotice,
 from shared.domain.records import Origin as RecordOrigin
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
-from tests.model.bus import Topic
+from tests.model.bus import StoredRecord, Topic
 from tests.model.edge_model import EdgeModel, ModelTime
 from tests.model.law_model import LawModel
 from tests.model.oracle import Oracle
@@ -196,12 +196,17 @@ class World:
         if not self._up("bus"):
             return
         request = SetFreeze(frozen=frozen, **self._asked())  # type: ignore[arg-type]  # fields as they are
-        told = [record.what for record in self.control.records if isinstance(record.what, SetFreeze)]
+        told = [what for what in map(self._could_come_again, self.control.records) if what is not None]
         if told and self.random.random() < 0.2:  # one of before is told again, perhaps after what was asked since
             request = self.random.choice(told)
         for _ in range(self.random.choice((1, 1, 1, 2))):
             self.control.append(t.KEY_FREEZE, encode(request), at=self.time.now, what=request)
         self._tell(f"{'freeze' if request.frozen else 'unfreeze'} asked")
+
+    def _could_come_again(self, record: StoredRecord) -> SetFreeze | None:
+        """Whoever sends again, or reads again, does so within the 14 days for which a request is kept."""
+        age_s = int(START.timestamp()) + self.time.now - record.timestamp // 1000
+        return record.what if isinstance(record.what, SetFreeze) and age_s < 14 * DAY else None
 
     def _adopt(self) -> None:
         policy = varied(self.random, self.law.fold.policy)
