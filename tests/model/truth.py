@@ -162,14 +162,14 @@ class Truth:
         for other in dropped:
             other.hours = [hour for hour in other.hours if hour[1] != reading.product]
         for case in cured:
-            case.left = Left(case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
+            case.left = Left(case.floor, case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
             case.ends, case.waiting, case.held = self.law_now + self.policy.release_hours * HOUR, [], None
         if mixed is not None and mixed.left is not None:
             self._open_again(mixed, mixed.left.stood)
         if moves is not None:
             self._move(server, moves, connector, tie)
         elif below and floor is not None:
-            self._open(server, reading.product, floor, connector, self._counts_at(seen))
+            self._open(server, reading, floor, connector, self._counts_at(seen))
         self._cases = None
 
     def _comes_late(self, known: Server | None, reading: Reading, floor: Builds | None, seen: int) -> bool:
@@ -269,14 +269,16 @@ class Truth:
         """The law time at which a sighting counts: now, or later by as much as it was seen behind H; in a hold, now."""
         return self.law_now + (max(0, seen - self.h) if self.held_since is None else 0)
 
-    def _open(self, server: Server, product: str, floor: Builds, connector: str, day0: int) -> None:
+    def _open(self, server: Server, reading: Reading, floor: Builds, connector: str, day0: int) -> None:
+        product = reading.product
         if len([hour for hour in server.hours if hour[1] == product]) < self.policy.opening_hours:
             return
         server.hours = [hour for hour in server.hours if hour[1] != product]
         case = Case(product, floor, enforced=False, rows=[], waiting=[])
         left, enforced = server.left.pop(product, None), w.enforces(self.policy, connector)
         soon = left is not None and self.law_now - left.released <= self.policy.relapses.days * DAY
-        self._plan(case, day0, enforced=enforced, stood=left.stood if left and soon and enforced else 0)
+        again = left is not None and w.is_below(reading, left.floor)  # who met that floor owes nothing to a higher one
+        self._plan(case, day0, enforced=enforced, stood=left.stood if left and soon and again and enforced else 0)
         server.cases.append(case)
 
     def _plan(self, case: Case, day0: int, *, enforced: bool, stood: int = 0) -> None:
