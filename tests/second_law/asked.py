@@ -101,15 +101,35 @@ def _adopt(law: SecondLaw, policy: Policy) -> None:
     law.policy = policy
     law.told.append(("adopted", policy.version))
     room = cap(law)  # of the cases that are open as the policy comes, and by its caps
+    queue = [(c.waits[0], c.server, c.product) for s in law.servers.values() for c in s.cases if c.waits]
     clocks(law)
-    terms(law, room)
+    if KNOWN_PLACE_AT_ADOPTION:
+        terms_by_server(law, room, queue)
+    else:
+        terms(law, room)
 
 
 def terms(law: SecondLaw, room: int) -> None:
     """A policy that asks less, or has more room, grants from its adoption on, first due first: a second from now."""
     running = [case for server in law.servers.values() for case in server.cases if case.running]
     due = [(case, grant) for case in running if (grant := law.grant_at(case)) and grant <= law.now]
-    granted = 0
     for case in sorted((case for case, _ in due), key=lambda c: place_of(law, c, c.due_first or law.now)):
         case.due_first = case.due_first or law.now
-        granted += blocks(law, case, law.now + SECOND, None, Queue(room, granted if KNOWN_PLACE_AT_ADOPTION else 0))
+        blocks(law, case, law.now + SECOND, None, Queue(room, 1, 0))
+
+
+def terms_by_server(law: SecondLaw, room: int, queue: list[tuple[datetime, str, str]]) -> None:
+    """The same as the log has it: server by server, and whoever newly asks stands before all that are asked after him."""
+    left = max(0, room - law.blocked_on.get(law.at.date(), 0))
+    asked = 0
+    for server in sorted(law.servers.values(), key=lambda one: one.id):
+        for case in server.cases:
+            grant = law.grant_at(case) if case.running else None
+            if grant is None or grant > law.now:
+                continue
+            waited, first = case.waits is not None, case.waits[0] if case.waits else law.now
+            place = 1 + sum(one < (first, case.server, case.product) for one in queue) + asked
+            if place <= left or not waited:
+                case.due_first = first
+                blocks(law, case, law.now + SECOND, None, Queue(room, place, left))
+            asked += not waited

@@ -121,9 +121,8 @@ def helping(moves: list[Move]) -> Iterator[int]:
     """Moves that are meant to help, and stretches in which nobody looked."""
     for number, (_, _, _, message) in enumerate(moves):
         act = message[0] if message else None
-        meant = isinstance(act, r.PauseAccount | r.DisputeCase | r.CorrectCase)
+        meant = isinstance(act, r.PauseAccount | r.DisputeCase)
         meant = meant or (isinstance(act, r.SetExemption) and act.until is not None)
-        meant = meant or (isinstance(act, r.ResolveCase) and act.outcome == "upheld")
         if meant or (isinstance(act, r.SetFreeze) and act.frozen):
             yield number
 

@@ -14,7 +14,7 @@ KNOWN_CURE_MOVES_NO_CLOCK = True
 """In the log a message that releases a case starts and stops no clock of the server's other products."""
 
 KNOWN_PLACE_AT_ADOPTION = True
-"""The place in the queue that a case is told at an adoption counts those that the same adoption let go."""
+"""At an adoption servers are asked by their ids: who newly asks stands before an older waiter of a later id, who then gets no room."""
 
 KNOWN_OTHER_IDS_LATER = True
 """In the log the exemption of a server or peer, and its end, reach cases under other ids at their next sighting or adoption only."""

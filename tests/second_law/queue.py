@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tests.second_law.case import Case
-from tests.second_law.known import KNOWN_GRANT_DROPS_NOTICES, KNOWN_SIBLINGS_SHARE_A_PLACE
+from tests.second_law.known import KNOWN_GRANT_DROPS_NOTICES, KNOWN_PLACE_AT_ADOPTION, KNOWN_SIBLINGS_SHARE_A_PLACE
 from tests.second_law.law import EPOCH, SecondLaw
 from tests.second_law.words import DAY
 
@@ -21,10 +21,11 @@ def cap(law: SecondLaw) -> int:
 
 
 class Queue(NamedTuple):
-    """At an adoption: the room of a day, and how many of it were granted with it."""
+    """At an adoption: the room of a day, the place of a case as the log has it (else 0), and what is left of today."""
 
     room: int
-    granted: int
+    place: int
+    left: int
 
 
 def place_of(law: SecondLaw, case: Case, first: datetime) -> tuple[datetime, str, int]:
@@ -43,10 +44,12 @@ def blocks(law: SecondLaw, case: Case, due: datetime, utc: datetime | None, aske
         before = sum(place_of(law, c, c.waits[0]) < mine for c in queue if c.waits)
         today, room = law.at.date(), asked.room if asked else cap(law)
         left = max(0, room - law.blocked_on.get(today, 0))
+        if asked and KNOWN_PLACE_AT_ADOPTION:
+            before, left = asked.place - 1, asked.left
         if before >= left:
             day = today + ((before - left) // room + 1) * DAY
             until = datetime.combine(day, EPOCH.timetz()) - law.held_so_far
-            place = before + 1 + (asked.granted if asked else 0)
+            place = before + 1
             told_before = (case.waits, case.place) == ((first, until), place)
             case.waits, case.due_first, case.asked_at, case.place = (first, until), first, due, place
             if not told_before:  # each is told its place and its day once
