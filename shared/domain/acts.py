@@ -300,7 +300,8 @@ def _lift_struck(view: View, act: LiftStruck, at: datetime) -> list[e.Event]:
     server = view.servers.get(act.server)
     if server is None or not server.struck:
         return _nothing(act, "no reading of this server is struck")
-    told = f"{len(server.struck)} readings count again, from their next sighting on"
+    number = len(server.struck)
+    told = f"{number} reading{'s count' if number > 1 else ' counts'} again, from the next sighting on"
     return [*_done(act, told), e.ReadingsLifted(server=act.server)]
 
 

@@ -88,12 +88,15 @@ def grant_blocking(server: Server, case: Case, policy: Policy, instant: datetime
     """The blocking rows that are granted, the first at *instant*, each with its notice; and those that go on waiting."""
     rows = shifted(case.blocking, instant)
     granted = 1 if is_protected(policy, server) else len(rows)
-    notices = tuple(e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows[:granted])
+    untold = [
+        notice for notice in case.planned if notice.kind == "opening"
+    ]  # blocked at day 0: it is told all the same
+    stages = [e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows[:granted]]
     return e.BlockingGranted(
         server=server.server,
         product=case.product,
         rows=rows[:granted],
-        notices=notices,
+        notices=(*untold, *stages),
         rest=rows[granted:],
         newly=not is_blocking(case),
     )

@@ -22,9 +22,6 @@ KNOWN_OTHER_IDS_LATER = True
 KNOWN_OBSERVED_FORGET_PEER = True
 """A case that is observed already does not note the exempt peer that its server is seen from: enforced later, it begins at once."""
 
-KNOWN_GRANT_DROPS_NOTICES = True
-"""A grant at the instant of day 0 (a relapse, no hours asked before blocking) takes the opening notice away with it."""
-
 KNOWN_SIBLINGS_SHARE_A_PLACE = True
 """Two cases of one server that fall due at one instant and must wait are told the same place in the queue, and the same day."""
 

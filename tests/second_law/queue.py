@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tests.second_law.case import Case
-from tests.second_law.known import KNOWN_GRANT_DROPS_NOTICES, KNOWN_PLACE_AT_ADOPTION, KNOWN_SIBLINGS_SHARE_A_PLACE
+from tests.second_law.known import KNOWN_PLACE_AT_ADOPTION, KNOWN_SIBLINGS_SHARE_A_PLACE
 from tests.second_law.law import EPOCH, SecondLaw
 from tests.second_law.words import DAY
 
@@ -57,7 +57,8 @@ def blocks(law: SecondLaw, case: Case, due: datetime, utc: datetime | None, aske
             return False
         law.blocked_on[today] = law.blocked_on.get(today, 0) + 1
     case.grant(due, protected=law.protected(case))
-    if KNOWN_GRANT_DROPS_NOTICES:
-        case.ahead.clear()
+    case.ahead[:] = [
+        one for one in case.ahead if one.kind == "opening"
+    ]  # the rest gives way to the notices of the stages
     law.told.append(("granted", case.server, case.product, due, utc))
     return True

@@ -181,6 +181,17 @@ def test_a_higher_floor_alone_opens_a_case_at_day_0(build: Build, inherits: bool
     assert (world.case().rows[0].stage == 1) == (not inherits)
 
 
+def test_who_is_blocked_again_at_once_is_told_all_the_same() -> None:
+    """Where no hours are asked before blocking, the grant takes the opening notice not away."""
+    policy = policy_for()
+    at_once = msgspec.structs.replace(policy.notices, needed_for_blocking=False, hours_before_blocking=0)
+    world = relapsed(75, policy=policy_for(notices=at_once))
+    world.pass_time(HOUR)
+    told = [event.kind for event in world.events() if isinstance(event, e.NoticeDue)]
+    assert world.case().rows[-1].block_minutes_per_hour
+    assert told.count("opening") == 2
+
+
 def test_another_product_inherits_nothing_and_what_was_inherited_is_used_up() -> None:
     """Each product has its own past; the next relapse has the clock of this case."""
     world = aged(45)
