@@ -15,9 +15,10 @@ from shared.domain import accounts
 from shared.domain import events as e
 from shared.domain.clocks import clocks
 from shared.domain.decide import adapted, decided_before
+from shared.domain.floors import Standing
 from shared.domain.holds import go_on, hold_now
 from shared.domain.identity import peer_of
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.records import (
     AcknowledgeNotice,
     Act,

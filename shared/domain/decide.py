@@ -16,8 +16,9 @@ from shared.domain.blocking import grant_at, grant_blocking
 from shared.domain.caps import in_turn
 from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import Floor, Standing
 from shared.domain.identity import Identity
-from shared.domain.policy import Floor, Policy, Standing, complaints_of
+from shared.domain.policy import Policy, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
 from shared.domain.schedule import notice_due
 from shared.domain.state import Case, Law, Server

@@ -13,7 +13,8 @@ import msgspec
 
 from shared.domain import events_acts
 from shared.domain.evidence import Facts, Reading, UtcDatetime
-from shared.domain.policy import Floor, Policy, Tie
+from shared.domain.floors import Floor
+from shared.domain.policy import Policy, Tie
 from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze, SetMode, Struck
 
 # What acts bring, and that a case moves, stands in a module of its own, and is known by this one's name like all other events.

@@ -16,8 +16,9 @@ from shared.domain import events as e
 from shared.domain.evidence import UtcDatetime
 from shared.domain.explain import row_in_force, server_state
 from shared.domain.explanation import ServerState
+from shared.domain.floors import Standing
 from shared.domain.identity import Naming
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.reprieves import Reprieves
 from shared.domain.schedule import expires_at
 from shared.domain.state import Case, Law, Server

@@ -11,7 +11,8 @@ from datetime import timedelta
 from itertools import pairwise
 
 from shared.domain.catalogue import BuildCatalogue, branch_of
-from shared.domain.policy import Connector, FloorWave, Policy, Stage
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Connector, Policy, Stage
 from shared.domain.policy_scopes import spelled
 from shared.domain.policy_shape import Told
 

@@ -15,7 +15,8 @@ import msgspec
 
 from shared.domain.build import Build
 from shared.domain.evidence import Facts, Introduction, Reading
-from shared.domain.policy import Connector, FloorWave, Policy
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Connector, Policy
 
 _Choice = TypeVar("_Choice")
 

@@ -6,8 +6,8 @@ that it has, so that it is neither lost nor doubled.
 """
 
 from shared.domain.evidence import Reading
+from shared.domain.floors import Standing
 from shared.domain.identity import Identity
-from shared.domain.policy import Standing
 from shared.domain.state import Case, Server
 from shared.domain.view import View
 

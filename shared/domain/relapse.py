@@ -15,9 +15,10 @@ from shared.domain import events as e
 from shared.domain.blocking import shifted
 from shared.domain.clocks import held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import Standing
 from shared.domain.holds import clock_of, hold
 from shared.domain.identity import Identity
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.schedule import ladder, plan_for
 from shared.domain.state import Case, Law, Server
 from shared.domain.view import View

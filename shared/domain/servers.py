@@ -22,8 +22,9 @@ import zstandard
 from shared.domain.build import Build
 from shared.domain.caps import Queue, Waiter, open_cases, waiters
 from shared.domain.evidence import Reading
+from shared.domain.floors import Floor
 from shared.domain.outlook import Outlook, shipped
-from shared.domain.policy import Floor, Policy, parse_policy, shipped_policy_text
+from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.repeats import Repeat
 from shared.domain.schedule import plan_for
 from shared.domain.state import Below, Case, PendingNotice, Server, decision_of

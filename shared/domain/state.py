@@ -6,7 +6,8 @@ import msgspec
 
 from shared.domain.events import CaseHoldReason, Hour, NoticeKind, PlannedNotice
 from shared.domain.evidence import Reading, UtcDatetime
-from shared.domain.policy import Floor, Tie
+from shared.domain.floors import Floor
+from shared.domain.policy import Tie
 from shared.domain.records import CaseSchedule, Decision, Row, Struck
 
 

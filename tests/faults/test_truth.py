@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from shared.domain.records import CaseSchedule, Decision, Row
 from shared.domain.verdict import window_start
 from shared.runtime.clock import Segment

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from shared.domain.policy import Floor, Policy, Stage
+from shared.domain.floors import Floor
+from shared.domain.policy import Policy, Stage
 from tests.second_law.words import DAY
 
 ZERO = timedelta()

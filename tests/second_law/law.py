@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from shared.domain.evidence import Reading
-from shared.domain.policy import Floor, Policy
+from shared.domain.floors import Floor
+from shared.domain.policy import Policy
 from tests.second_law.case import Case, Notice
 from tests.second_law.words import DAY, HOUR, names_of
 

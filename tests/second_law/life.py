@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from shared.domain import events as e
 from shared.domain.build import Build
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import FloorWave
 from shared.domain.fold import Fold
-from shared.domain.policy import Connector, FloorWave, Policy, parse_policy, shipped_policy_text
+from shared.domain.policy import Connector, Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, Origin, ReportNotice, ServerSeen, SetFreeze
 from tests.second_law.always import Always
 from tests.second_law.draw import draw_act

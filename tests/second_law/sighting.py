@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from shared.domain.evidence import Facts, Reading
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from tests.second_law.case import Case
 from tests.second_law.clocks import enforces, exempt, follows_account, holds, pauses, start, stop
 from tests.second_law.due import fall_due

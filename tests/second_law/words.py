@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from shared.domain.evidence import Facts, Reading
-from shared.domain.policy import Floor, Policy
+from shared.domain.floors import Floor
+from shared.domain.policy import Policy
 
 MICRO = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)

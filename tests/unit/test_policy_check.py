@@ -9,10 +9,10 @@ import pytest
 from services.cli.policy_text import policy_text
 from shared.domain.build import Build
 from shared.domain.catalogue import load_catalogue
+from shared.domain.floors import FloorWave
 from shared.domain.policy import (
     Caps,
     Connector,
-    FloorWave,
     Notices,
     Policy,
     PolicyError,

@@ -10,8 +10,9 @@ from services.cli.live_state import Newest
 from services.cli.policy_diff import Refusals, diff_text, diffed
 from shared.domain import events as e
 from shared.domain.build import Build
+from shared.domain.floors import FloorWave
 from shared.domain.fold import encode_server
-from shared.domain.policy import Caps, Connector, FloorWave, Notices, Policy, Protected
+from shared.domain.policy import Caps, Connector, Notices, Policy, Protected
 from shared.domain.policy_diff import Change, PolicyDiff, ServerChange, key_changes
 from shared.domain.records import Row, VerdictGiven
 from tests.support.scenario import E2007, E2016, SERVER, START, World, policy_for, reading

@@ -8,7 +8,8 @@ import pytest
 
 from shared.domain import events as e
 from shared.domain.build import Build
-from shared.domain.policy import FloorWave, Policy, Relapses
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Policy, Relapses
 from shared.domain.records import CorrectCase, DisputeCase
 from shared.domain.relapse import plan_again
 from shared.domain.verify import Audit

@@ -13,8 +13,9 @@ from services.cli.simulate_text import total
 from shared.domain import events as e
 from shared.domain import simulate
 from shared.domain.build import Build
+from shared.domain.floors import FloorWave
 from shared.domain.fold import Written
-from shared.domain.policy import Caps, Connector, FloorWave, Policy, Stage, parse_policy, shipped_policy_text
+from shared.domain.policy import Caps, Connector, Policy, Stage, parse_policy, shipped_policy_text
 from shared.domain.population import HABITS, first_day, population
 from shared.domain.simulate import Simulated, Simulation, Tally, _Life, everybody_enforced
 from shared.domain.verify import Audit

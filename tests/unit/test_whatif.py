@@ -12,7 +12,8 @@ from shared.domain import whatif
 from shared.domain.build import Build
 from shared.domain.errors import EventSchemaError, VersionGap
 from shared.domain.events import decode_log
-from shared.domain.policy import FloorWave, Policy
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Policy
 from shared.domain.whatif import Replay, WhatIf
 from tests.support.scenario import E2007, E2016, FLOOR_2016, SERVER, START, World, policy_for, reading
 

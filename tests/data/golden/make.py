@@ -22,8 +22,9 @@ import zstandard
 from shared.domain import records
 from shared.domain.build import Build
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import FloorWave
 from shared.domain.fold import RULES, Fold, Input
-from shared.domain.policy import Connector, FloorWave, Policy, parse_policy, shipped_policy_text
+from shared.domain.policy import Connector, Policy, parse_policy, shipped_policy_text
 from shared.domain.records import AdoptPolicy, Decision, Origin, ReportNotice, ServerSeen, SetFreeze
 from shared.domain.state import decision_of
 from shared.domain.verify import seal
