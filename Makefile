@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults harsher fuzz contract ci lint format type walls bench up down lock clean
+.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults harsher second-law fuzz year contract ci lint format type walls bench up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,8 +63,14 @@ walls: setup ## import-linter: services meet only in topics, the core is pure
 harsher: setup ## A random world: is any edge ever harsher than its policy? STEPS=1000000 SEED=1
 	@$(BIN)/python -m tests.model --steps $(or $(STEPS),1000000) --seed $(or $(SEED),1) --jobs 2
 
-fuzz: setup ## Fuzz the reader of Received lines: N=100000
-	@$(BIN)/python -m tests.fuzz.received -runs=$(or $(N),100000)
+second-law: setup ## The law against a second reading of its pages, in made-up lives: STEPS=1000000 SEED=1
+	@$(BIN)/python -m tests.second_law --steps $(or $(STEPS),1000000) --seed $(or $(SEED),1) --jobs 2
+
+fuzz: setup ## Fuzz the reader of Received lines: N=10000000 FUZZ_ARGS="-seed=1 -max_len=1024"
+	@$(BIN)/python -m tests.fuzz.received -runs=$(or $(N),100000) $(FUZZ_ARGS)
+
+year: setup ## A year of 10,000 servers through real Kafka: SERVERS=10000 DAYS=365 SEED=1
+	@$(BIN)/python -m tests.year --servers $(or $(SERVERS),10000) --days $(or $(DAYS),365) --seed $(or $(SEED),1)
 
 contract: setup ## Make docs/contract anew from the types
 	@$(BIN)/patchgate contract --write docs/contract

@@ -1,5 +1,6 @@
 """The records of topic `decisions` as an edge's cold-start file, written and read with the edge's own code."""
 
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from shared.domain.records import Heartbeat, PolicyRecord
 from shared.messaging.codec import encode
 from shared.messaging.decisions import DecisionTable
 from shared.messaging.topics import KEY_HEARTBEAT, KEY_POLICY
+from shared.runtime.clock import boot_id
 
 
 def records(count: int, at: datetime) -> list[tuple[bytes, bytes]]:
@@ -34,5 +36,6 @@ def records(count: int, at: datetime) -> list[tuple[bytes, bytes]]:
 def write(path: Path, count: int, at: datetime) -> int:
     """Write the file; gives the bytes of its decisions, keys and values."""
     live = records(count, at)
-    save(path, ColdStart(records=tuple(live), frozen=False))
+    broker_s = time.time() - time.monotonic()
+    save(path, ColdStart(records=tuple(live), frozen=False, boot=boot_id(), broker_s=broker_s))
     return sum(len(key) + len(value) for key, value in live if b"@" in key)

@@ -88,7 +88,7 @@ def _of_box(tell: Tell, name: str, box: Path, part: Path, mails: int) -> Iterato
     target = f"at least {AHEAD_AT_LEAST:.0f}"
     what = f"{name} mails, `look` against mailbox with {PEER}, times ahead"
     if peer_rates:
-        yield rounds(f"{name} mails, mailbox with {PEER}, MB a second", peer_rates, 2)
+        yield rounds(f"{name} mails, mailbox with {PEER} on its first {part_size:.0f} MB, MB a second", peer_rates, 2)
         ahead = [one / other for one, other in zip(rates, peer_rates, strict=True)]
         yield rounds(what, ahead, 1, target=target, reached=median(ahead) >= AHEAD_AT_LEAST)
     else:

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import msgspec
 
-from bench import demo, edge_core, edge_postfix, enforcer, fold, latency, look, three
+from bench import demo, edge_core, edge_postfix, enforcer, fold, latency, look, questions, three
 from bench.machine import QUIET_PERCENT, described, used_by_others
 from bench.table import Row, markdown
 
@@ -25,6 +25,7 @@ BENCHMARKS: Mapping[str, ModuleType] = {
     "enforcer": enforcer,
     "latency": latency,
     "three": three,
+    "questions": questions,
     "look": look,
     "demo": demo,
 }

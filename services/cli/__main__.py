@@ -4,6 +4,7 @@
 Every error is one line on stderr; exit code 1, or 2 where the command line itself is wrong.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -19,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("services.cli.up", "Run broker and all services, until Ctrl-C."),
     "down": ("services.cli.up", "End what `patchgate up` runs."),
     "demo": ("services.cli.demo", "Watch the main job in two minutes."),
+    "init": ("services.cli.init", "Write a first policy from your Postfix."),
     "look": ("services.cli.look.command", "Who sends to me, how old, how sure."),
     "import": ("services.cli.look.importer", "Send mail that is there as evidence."),
     "read": ("services.cli.read", "Read the Received lines of one mail."),
@@ -40,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "correct": ("services.cli.act_cases", "End a case that should never have been."),
     "request": ("services.cli.request", "Tell what became of a request."),
     "policy": ("services.cli.policy", "Show, check, compare, adopt the policy."),
+    "simulate": ("services.cli.simulate", "Try a policy on a made-up population."),
     "contact": ("services.cli.contact", "Say who is told of which server."),
     "token": ("services.cli.token", "Make tokens for asking over HTTP."),
     "audit": ("services.cli.audit", "Prove the log right, show its past."),
@@ -50,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "contract": ("services.cli.contract", "Write the schemas of the topics."),
 }
 _USAGE_CODE = 2
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it
 # The root of all complaints about a command line; Typer has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -135,6 +139,11 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # `patchgate ... | head`: the reader has enough
         sys.stderr.close()
+        code = 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        fail(f"the output could not be written whole: {error.strerror}; make room and run it again")
         code = 1
     sys.exit(code)
 

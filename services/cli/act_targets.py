@@ -133,9 +133,14 @@ async def scopes_of(settings: CommonSettings, whats: Sequence[str]) -> list[Scop
     What each of *whats* is: an address is a peer, a name without dot and @ a connector, all else a server.
 
     Raises:
-        CommandError: a number that is no case.
+        CommandError: a number that is no case, or what looks like an address and is none.
     """
     scopes = [scope_of(what) for what in whats]
+    for scope in scopes:
+        if scope.kind != "peer" and "@" not in scope.target and (":" in scope.target or "/" in scope.target):
+            raise common.CommandError(
+                f"{scope.target} is no address; one address is meant, or of IPv6 its network of /64"
+            )
     numbers = [what for what, scope in zip(whats, scopes, strict=True) if scope.kind == "connector" and is_number(what)]
     cases = iter(await cases_of(settings, numbers, "")) if numbers else iter(())
     return [Scope("server", next(cases).server) if scope.target in numbers else scope for scope in scopes]

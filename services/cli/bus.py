@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer
@@ -73,15 +73,22 @@ async def each(
                 yield record
 
 
-async def table(settings: CommonSettings, topic: str) -> dict[bytes, bytes]:
-    """The newest value of each key of a compacted topic. As large as the topic."""
+async def table(
+    settings: CommonSettings, topic: str, *, wanted: Callable[[bytes, bytes], bool] | None = None
+) -> dict[bytes, bytes]:
+    """
+    The newest value of each key of a compacted topic; as large as the topic.
+
+    wanted: of which keys and values more than the key is kept; the other values are b"".
+    """
     held: dict[bytes, bytes] = {}
     async with reading(settings) as consumer:
         async for record in each(settings, consumer, topic):
+            key = record.key or b""
             if record.value:
-                held[record.key or b""] = record.value
+                held[key] = record.value if wanted is None or wanted(key, record.value) else b""
             else:
-                held.pop(record.key or b"", None)
+                held.pop(key, None)
     return held
 
 

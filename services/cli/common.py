@@ -97,4 +97,5 @@ def read_text(path: str) -> str:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the name comes as text and goes no further
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"{path} cannot be read: {why}") from error

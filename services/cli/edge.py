@@ -1,11 +1,10 @@
 """`patchgate edge` runs an edge; `patchgate recipe` prints what puts it in front of a Postfix, or its lines into the log, and back."""
 
-import shutil
-import subprocess
 from typing import Annotated
 
 import typer
 
+from services.cli import postconf
 from services.cli.look.recipe import recipe_postfix_log
 from services.cli.look.rspamd import RECIPE
 from services.edge import __main__ as edge_process
@@ -13,7 +12,6 @@ from services.edge.recipe import recipe_postfix
 from services.edge.settings import parse_endpoint
 from shared.domain.errors import ConfigError
 
-_POSTCONF_S = 10.0
 _SERVICE_PARAMETERS = ("smtpd_milters", "smtpd_proxy_filter", "receive_override_options")
 
 recipe = typer.Typer(
@@ -76,24 +74,13 @@ def rspamd() -> None:
 
 def _read_postfix(config_dir: str) -> dict[str, str]:
     """What `postconf` says; nothing, and a word about it, where there is no Postfix."""
-    if shutil.which("postconf") is None:
+    if not postconf.is_here():
         typer.echo(
             "patchgate: there is no postconf on this machine; these are the lines for a Postfix as it ships", err=True
         )
         return {}
     chosen = ["-c", config_dir] if config_dir else []
     services = [f"*/inet/{name}" for name in _SERVICE_PARAMETERS]
-    text = _postconf([*chosen]) + _postconf([*chosen, "-P", *services]) + _postconf([*chosen, "-F", "smtp/inet/chroot"])
-    pairs = (line.partition(" =") for line in text.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _postconf(args: list[str]) -> str:
-    command = ["postconf", *args]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_POSTCONF_S, check=False)  # noqa: S603  (a list, no shell)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"{' '.join(command)} does not answer: {error}") from error
-    if done.returncode and "-F" not in args and "-P" not in args:
-        raise ConfigError(f"{' '.join(command)} failed: {done.stderr.strip()[:300]}")
-    return done.stdout
+    of_services = postconf.ask([*chosen, "-P", *services], may_fail=True)
+    chroot = postconf.ask([*chosen, "-F", "smtp/inet/chroot"], may_fail=True)
+    return postconf.parameters(postconf.ask(chosen) + of_services + chroot)

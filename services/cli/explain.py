@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -149,18 +149,19 @@ def verdict_text(verdicts: tuple[VerdictGiven, ...]) -> Iterator[str]:
 
 
 async def _explained(settings: CommonSettings, name: str) -> Explanation:
-    state = await table(settings, t.ENFORCER_STATE)
+    state = await table(settings, t.ENFORCER_STATE, wanted=_about(name))
     position, policy = position_of(state), state.get(t.KEY_POLICY)
     if position is None or policy is None:
         raise common.CommandError(
             f"nothing is known yet: the enforcer has written no state under the prefix {settings.topic_prefix}"
         )
     server = server_asked_for(name, state)
-    others = [
-        _server_of(state[other.encode()])
-        for other in server.matches
-        if other != server.server and other.encode() in state
-    ]
+    beside = [other.encode() for other in server.matches if other != server.server and other.encode() in state]
+    if not all(state[key] for key in beside):  # asked for by an address from which they were not seen last
+        state |= {
+            k: v for k, v in (await table(settings, t.ENFORCER_STATE, wanted=lambda k, _: k in beside)).items() if v
+        }
+    others = [_server_of(state[key]) for key in beside]
     now = open_clock(settings.clock_file).now()
     record = decode(t.DECISIONS, policy)
     if not isinstance(record, PolicyRecord):
@@ -168,6 +169,17 @@ async def _explained(settings: CommonSettings, name: str) -> Explanation:
     return explanation_of(
         server, position.law, record.policy, load_catalogue_of(settings.state_dir), now=now, beside=others
     )
+
+
+def _about(name: str) -> Callable[[bytes, bytes], bool]:
+    """Which records can matter: the globals, the ids of the same host name, and servers that came from an address."""
+    key, host = name.encode(errors="replace"), name.partition("@")[0].encode(errors="replace")
+    try:
+        ending = f'@{peer_of(name)}"'.encode()
+    except ValueError:
+        ending = b""
+    globals_ = {t.KEY_POSITION, t.KEY_POLICY, key}
+    return lambda k, value: k in globals_ or k.partition(b"@")[0] == host or (ending != b"" and ending in value)
 
 
 def server_asked_for(name: str, state: dict[bytes, bytes]) -> Server:

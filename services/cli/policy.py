@@ -17,6 +17,7 @@ from services.cli.policy_check import (
     mail_text,
     read_policy,
     refusal,
+    rules_text,
     sentence,
     usable_policy,
 )
@@ -70,7 +71,7 @@ def check(file: File, as_json: common.AsJson = False) -> None:
         raise common.CommandError(refusal(file, findings))
     if not as_json:
         typer.echo(sentence(policy))
-        typer.echo("\n".join(mail_text(checked.mail)))
+        typer.echo("\n".join((*rules_text(policy), *mail_text(checked.mail))))
 
 
 @app.command()

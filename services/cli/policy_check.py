@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import msgspec
 
 from services.cli import common
-from shared.domain.policy import Policy
+from shared.domain.policy import Caps, Disputes, Pauses, Policy, Protected, Relapses
 from shared.domain.policy_check import Finding, check_policy
 from shared.domain.retries import RETRY_MINUTES, StageCost, costs_of
 from shared.runtime.catalogue_files import load_catalogue_of
+
+_LISTED = 5  # names of a protected entry, so that a line stays a line
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,6 +29,11 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stages: int = 0
     floors: int = 0
     digest: str = ""
+    caps: Caps | None = None
+    pauses: Pauses | None = None
+    disputes: Disputes | None = None
+    relapses: Relapses | None = None
+    protected: tuple[Protected, ...] = ()
     mail: tuple[StageCost, ...] = ()
 
 
@@ -70,6 +77,11 @@ def checked_of(policy: Policy | None, findings: tuple[Finding, ...]) -> Checked:
         stages=len(policy.stages),
         floors=len(policy.floors),
         digest=policy.digest,
+        caps=policy.caps,
+        pauses=policy.pauses,
+        disputes=policy.disputes,
+        relapses=policy.relapses,
+        protected=policy.protected,
         mail=costs_of(policy),
     )
 
@@ -82,6 +94,37 @@ def sentence(policy: Policy) -> str:
         f"{len(policy.floors)} floors; enforced for {enforced or 'no connector: nobody is warned, slowed or refused'}. "
         f"It can be used (digest {policy.digest[:16]})."
     )
+
+
+def rules_text(policy: Policy) -> Iterator[str]:
+    """In plain words: how fast, what owners may do, who is spared."""
+    caps, protected = policy.caps, policy.protected
+    if caps is None:
+        yield "Caps: none; on one day as many cases may begin to be refused as fall due."
+    else:
+        share, per_day = caps.newly_blocked_percent_of_open_cases, caps.newly_blocked_per_day
+        more = f", or {share} in 100 of the open ones where that is more," if share else ""
+        yield f"Caps: on one UTC day at most {per_day} cases{more} begin to be refused; the others wait, first due first."
+    days = policy.pauses.days_per_year
+    yield f"Pauses: {f'each owner has {_days(days)} a calendar year' if days else 'nobody may pause'}."
+    yield f"Disputes: a case stands at most {_days(policy.disputes.days)} while no operator decides."
+    inherits = (
+        f"below the floor again within {_days(policy.relapses.days)} after a release, a case goes on where it stood"
+        if policy.relapses.days
+        else "each new case begins at day 0"
+    )
+    yield f"Relapses: {inherits}; seen below and at the floor by turns, it stands at most {_days(policy.relapses.mixed_days)}."
+    listed = "; ".join(f"{one.title} ({_names((*one.domains, *one.connectors))})" for one in protected)
+    yield f"Protected: {listed + ': each blocking step needs the signature of an operator' if listed else 'nobody'}."
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def findings_text(path: str, findings: tuple[Finding, ...]) -> Iterator[str]:

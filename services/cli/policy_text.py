@@ -34,7 +34,8 @@ def _lines(fields: Table) -> Iterator[str]:
 def _fields(value: object) -> Table:
     if not isinstance(value, msgspec.Struct):  # cannot happen: the callers looked
         raise TypeError(f"{type(value).__name__} is no table")
-    return {key: getattr(value, key) for key in value.__struct_fields__}
+    fields = {key: getattr(value, key) for key in value.__struct_fields__}
+    return {key: one for key, one in fields.items() if one is not msgspec.UNSET}
 
 
 def _is_list_of_tables(value: object) -> bool:

@@ -22,7 +22,7 @@ from shared.domain.records import EdgeReport
 from shared.messaging import topics as t
 from shared.messaging.decisions import DecisionTable
 from shared.runtime.catalogue_files import load_catalogue_of
-from shared.runtime.clock import Clock
+from shared.runtime.clock import Clock, boot_id
 
 _TEND_S = 0.5  # how often local file, cold-start file and readiness are looked after
 
@@ -148,7 +148,7 @@ class EdgeApp:
             return None
         if stored is None:
             return None
-        table, frozen = stored
+        table, content = stored
         if (
             table.heartbeat is None
             or self._clock.real_age(table.heartbeat.h).total_seconds() > self.settings.stale_after_s
@@ -159,7 +159,9 @@ class EdgeApp:
             )
             return None
         if self.freeze.frozen is None:
-            self.freeze.frozen = frozen
+            self.freeze.frozen = content.frozen
+        if self.decisions.broker_s is None:
+            self.decisions.broker_s = content.broker_s_now
         self._log.warning("cold-start", servers=table.count, heartbeat=table.heartbeat.seq)
         return table
 
@@ -189,7 +191,12 @@ class EdgeApp:
         ):
             return
         self._saved_at = time.monotonic()
-        content = coldstart.ColdStart(records=tuple(table.records().items()), frozen=self.freeze.frozen)
+        content = coldstart.ColdStart(
+            records=tuple(table.records().items()),
+            frozen=self.freeze.frozen,
+            boot=boot_id(),
+            broker_s=self.decisions.broker_s,
+        )
         try:
             await asyncio.to_thread(coldstart.save, self._cold_path, content)
         except OSError as error:

@@ -22,9 +22,10 @@ import msgspec
 from shared.domain.build import Build
 from shared.domain.catalogue import BuildCatalogue
 from shared.domain.evidence import ClientResolve, Facts, Reading
+from shared.domain.floors import Standing
 from shared.domain.header_text import LINE_LENGTH_MAX
 from shared.domain.identity import Identity, peer_of
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.received import OWN_RUN_LINES_MAX, read_own_run, redact
 from shared.domain.records import Decision, VerdictGiven
 from shared.domain.verdict import Verdict, judge

@@ -79,7 +79,8 @@ class DecisionSink:
     The table of decisions in use, and what is wrong with it.
 
     table: judged by; empty until something was loaded. source: where it came from. difference: in what it differs from
-    the newest heartbeat, "" if in nothing. skew: own clock less the broker's, as they were last compared.
+    the newest heartbeat, "" if in nothing. broker_s: the broker's UTC, s, less this machine's monotonic time, as they were
+    last compared: the same until the machine boots again. None until then.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class DecisionSink:
         self.table = DecisionTable()
         self.source = "nothing"
         self.difference = ""
-        self.skew = timedelta()
+        self.broker_s: float | None = None
         self.settled = asyncio.Event()
         self._clock = clock
         self._counts = counts
@@ -102,9 +103,6 @@ class DecisionSink:
         self._loading: DecisionTable | None = None
         self._loaded_at = float("-inf")
         self._newest: Record | None = None
-        self._h = datetime.min.replace(tzinfo=UTC)
-        self._h_at = 0.0
-        self._ahead_s: float | None = None
         self._log = structlog.get_logger()
 
     def begin(self) -> None:
@@ -122,14 +120,12 @@ class DecisionSink:
             return
         if isinstance(taken, Heartbeat) and self._loading is None:
             self._newest = record
-            self.age()
             self._compare(taken)
 
     def loaded(self) -> None:
         """See `Sink`."""
         if self._loading is not None:
             self.table, self._loading = self._loading, None
-            self.age()
         self.source, self._loaded_at = "kafka", time.monotonic()
         self._counts["decisions_loaded"] += 1
         self._log.info("decisions-loaded", servers=self.table.count, digest=self.table.digest)
@@ -152,40 +148,21 @@ class DecisionSink:
             stored = self._cold_start()
             self.source = "none" if stored is None else "file"
             self.table = stored or self.table
-            self.age()
             self.settled.set()
-
-    def age(self) -> timedelta:
-        """
-        How old H of the table's heartbeat is, in real time; 0 where there is none.
-
-        A clock that is set back makes it no younger: from the first look at this H on, monotonic time counts too.
-        """
-        if self.table.heartbeat is None:
-            return timedelta()
-        h, moment = self.table.heartbeat.h, time.monotonic()
-        by_clock = self._clock.real_age(h)
-        if h > self._h:
-            self._h, self._h_at = h, moment - max(by_clock.total_seconds(), 0.0)
-        return max(by_clock, timedelta(seconds=moment - self._h_at))
 
     def hear(self, broker_now: datetime) -> None:
         """It was *broker_now* (UTC, real) by the broker's clock a moment ago: a heartbeat came, or it took a report of ours."""
-        self.skew = self._clock.real_now() - broker_now
-        self._ahead_s = self._ahead()
+        self.broker_s = broker_now.timestamp() - time.monotonic()
 
-    @property
-    def heard(self) -> bool:
-        """Whether own clock was ever compared with the broker's."""
-        return self._ahead_s is not None
+    def skew(self) -> timedelta:
+        """
+        Own clock less the broker's; 0 where they were never compared.
 
-    def clock_set(self) -> timedelta:
-        """By how much own clock was set since it was last compared with the broker's; 0 where it never was."""
-        return timedelta(seconds=0 if self._ahead_s is None else self._ahead() - self._ahead_s)
-
-    def _ahead(self) -> float:
-        """Real time less the time that this machine counts by itself: the same as long as nobody sets the clock."""
-        return self._clock.real_now().timestamp() - time.monotonic()
+        The broker's runs on by monotonic time: a clock that was set since is known, though nothing more is heard.
+        """
+        if self.broker_s is None:
+            return timedelta()
+        return timedelta(seconds=self._clock.real_now().timestamp() - time.monotonic() - self.broker_s)
 
     def _compare(self, heartbeat: Heartbeat) -> None:
         self.difference = self.table.difference_to(heartbeat)

@@ -110,9 +110,10 @@ class Gate:
     def _untimely(self) -> str:
         """What of the time speaks against refusing."""
         decisions = self._decisions
-        if decisions.table.heartbeat is not None and decisions.age() > self._stale_after:
+        heartbeat = decisions.table.heartbeat
+        if heartbeat is not None and self._clock.real_age(heartbeat.h) > self._stale_after:
             return "the newest heartbeat is too old"
-        if decisions.source == "kafka" and not decisions.heard:
+        if decisions.source in {"kafka", "file"} and decisions.broker_s is None:
             return "own clock not yet compared with the broker's"
         return "own clock and broker's differ" if self.clock_wrong() else ""
 
@@ -120,8 +121,7 @@ class Gate:
         """Whether own clock and broker's differ by the guard or more, as far as can be known, or the newest H lies ahead."""
         heartbeat = self._decisions.table.heartbeat
         ahead = heartbeat is not None and self._clock.real_age(heartbeat.h) < -self._guard
-        # As they were last compared; and what was done to the clock since, while the bus may have been away.
-        return ahead or abs(self._decisions.skew) >= self._guard or abs(self._decisions.clock_set()) >= self._guard
+        return ahead or abs(self._decisions.skew()) >= self._guard
 
     def _judge(self, message: core.MessageSeen) -> core.Outcome:
         self._local_file.refresh(time.monotonic())

@@ -73,8 +73,9 @@ class Election(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         Raises:
             PatchgateError, KafkaError: leading failed; the process must end.
         """
-        self._consumer.subscribe([self._topic], listener=self)
         async with running(self._consumer):
+            # Only now: the start of one that has subscribed waits for its first assignment, and would not hear of *stop*.
+            self._consumer.subscribe([self._topic], listener=self)
             try:
                 await self._watch(stop)
             finally:

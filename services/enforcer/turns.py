@@ -120,11 +120,14 @@ class Turns:
     async def commit(self, written: list[Written], at: datetime) -> None:
         """Write what was decided, with the position, and the heartbeat last; then tell of it."""
         records = self._records(written, at)
+        ahead_s = (
+            self._ahead_s()
+        )  # before the guard looks: what is set behind it, while this is committed, is not missed
         await self._committer.commit(records)
         self._tell(written)
         if records[-1].key == t.KEY_HEARTBEAT:
             law = self._inputs.fold.law
-            self._real_ahead_s = self._ahead_s()
+            self._real_ahead_s = ahead_s
             self._next_heartbeat_s = time.monotonic() + self._setup.settings.heartbeat_ms / 1000
             self._setup.progress.leading(law.seq, law.h)
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared.domain.errors import TransientError
@@ -39,22 +40,25 @@ class KafkaPublisher:
 
     async def start(self) -> None:
         """Make the producer, so that the first who asks does not wait. Raises NotAskedError."""
-        try:
-            async with self._starting, asyncio.timeout(_WITHIN_S):
-                await self._producer.started()
-        except _AWAY as error:
-            raise NotAskedError(f"the bus cannot be reached ({type(error).__name__})") from error
+        await self._started()
 
     async def publish(self, record: Outgoing) -> None:
         """As `Publisher.publish`."""
-        await self.start()
+        producer = await self._started()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                producer = await self._producer.started()
                 await producer.send_and_wait(self._prefix + record.topic, record.value, key=record.key, partition=0)
         except _AWAY as error:
             await self.stop()
             raise UnsureError(f"the bus did not say whether it took it ({type(error).__name__})") from error
+
+    async def _started(self) -> AIOKafkaProducer:
+        """The producer; one at a time makes it, or two would."""
+        try:
+            async with self._starting, asyncio.timeout(_WITHIN_S):
+                return await self._producer.started()
+        except _AWAY as error:
+            raise NotAskedError(f"the bus cannot be reached ({type(error).__name__})") from error
 
     async def stop(self) -> None:
         """Stop the producer; the next who asks gets another."""

@@ -177,13 +177,10 @@ def _step_in_words(event: e.Event) -> str:
             text = f"observed from now on: the case about {event.product} stands at day 0"
         case e.StageEntered():
             text = f"stage {event.stage}: {event.throttle_minutes_per_hour} min/h deferred, {event.block_minutes_per_hour} min/h refused"
-        case e.CaseHeld() | e.CaseWentOn():
-            still = isinstance(event, e.CaseHeld)
-            text = f"{'held' if still else 'held no more'} ({event.reason}){': mail passes, the clock stands' if still else ''}"
+        case e.CaseHeld() | e.CaseWentOn() | e.CaseMoved() | e.CaseMixed():
+            text = _turn_in_words(event)
         case e.BlockingGranted() | e.BlockingSigned() | e.BlockingWaits():
             text = _blocking_in_words(event)
-        case e.CaseMixed():
-            text = f"seen below the floor again before the released case had ended: {event.product} comes from two machines"
         case e.NoticeDue():
             text = f"notice {event.notice} due: {event.kind.replace('-', ' ')}"
         case e.NoticeSettled():
@@ -191,6 +188,18 @@ def _step_in_words(event: e.Event) -> str:
         case _:
             text = str(event.__struct_config__.tag)
     return text
+
+
+def _turn_in_words(event: e.CaseHeld | e.CaseWentOn | e.CaseMoved | e.CaseMixed) -> str:
+    match event:
+        case e.CaseHeld():
+            return f"held ({event.reason}): mail passes, the clock stands"
+        case e.CaseWentOn():
+            return f"held no more ({event.reason})"
+        case e.CaseMoved():
+            return f"the case about {event.product} came here from {event.source}: the same server, better known"
+        case e.CaseMixed():
+            return f"seen below the floor again before the released case had ended: {event.product} of two machines"
 
 
 def _blocking_in_words(event: e.BlockingGranted | e.BlockingSigned | e.BlockingWaits) -> str:

@@ -65,8 +65,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 def account_of(policy: Policy, server_id: str, connector: str) -> str:
     """Whose days a pause of the server uses: its connector's owner, or, on the internet, it is an account itself."""
-    owners = (one.owner for one in policy.connectors if one.name == connector and one.kind != "internet")
-    return next(owners, "") or server_id
+    found = policy.connector_named(connector)
+    return (found.owner if found and found.kind != "internet" else "") or server_id
 
 
 def midnight_after(day: date) -> datetime:

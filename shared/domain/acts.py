@@ -15,9 +15,10 @@ from shared.domain import accounts
 from shared.domain import events as e
 from shared.domain.clocks import clocks
 from shared.domain.decide import adapted, decided_before
+from shared.domain.floors import Standing
 from shared.domain.holds import go_on, hold_now
 from shared.domain.identity import peer_of
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.records import (
     AcknowledgeNotice,
     Act,
@@ -34,6 +35,7 @@ from shared.domain.records import (
     SignBlocking,
     Struck,
 )
+from shared.domain.rehome import home_of
 from shared.domain.signatures import signature
 from shared.domain.state import Case, Server
 from shared.domain.view import View
@@ -89,9 +91,9 @@ def _not_his(view: View, act: Act) -> str:
         owns = any(connector.owner == act.as_owner for connector in view.policy.connectors)
         return "" if owns and act.account == act.as_owner else "an owner may pause and resume his own account only"
     if isinstance(act, DisputeCase | AcknowledgeNotice):
-        server = view.servers.get(act.server)
-        of = server.connector if server else ""
-        if any(one.name == of and one.owner == act.as_owner for one in view.policy.connectors):
+        server = home_of(view, act.server, act.case)
+        of = view.policy.connector_named(server.connector) if server else None
+        if of is not None and of.owner == act.as_owner:
             return ""
         return "an owner may act for servers that are seen in his connectors only"
     return "this is for an operator to ask for"
@@ -144,7 +146,8 @@ def _no_account(view: View, name: str) -> str:
 
 
 def _owned(policy: Policy, owner: str) -> list[str]:
-    return [one.name for one in policy.connectors if one.kind != "internet" and one.owner == owner]
+    owned = (one for one in policy.connectors if one.kind != "internet" and one.owner == owner)
+    return [name for one in owned for name in one.names]
 
 
 def _of_account(view: View, name: str) -> list[str]:
@@ -216,9 +219,10 @@ def _exempted(view: View, kind: str, target: str) -> list[str]:
         return [target] if target in view.servers else []
     if kind == "peer":
         return []
-    inside = any(one.name == target and one.kind != "internet" for one in view.policy.connectors)
-    names = sorted(name for name in view.servers if not inside or name.endswith(f"@{target}"))
-    return [name for name in names if view.servers[name].connector == target]
+    found = view.policy.connector_named(target)
+    endings = tuple(f"@{name}" for name in found.names) if found and found.kind != "internet" else ("",)
+    names = sorted(name for name in view.servers if name.endswith(endings))
+    return [name for name in names if view.policy.present_name(view.servers[name].connector) == target]
 
 
 # --- cases -----------------------------------------------------------------------------------------------------------
@@ -297,7 +301,8 @@ def _lift_struck(view: View, act: LiftStruck, at: datetime) -> list[e.Event]:
     server = view.servers.get(act.server)
     if server is None or not server.struck:
         return _nothing(act, "no reading of this server is struck")
-    told = f"{len(server.struck)} readings count again, from their next sighting on"
+    number = len(server.struck)
+    told = f"{number} reading{'s count' if number > 1 else ' counts'} again, from the next sighting on"
     return [*_done(act, told), e.ReadingsLifted(server=act.server)]
 
 
@@ -327,7 +332,7 @@ _RELEASED = "the case is released: nothing holds its server any more"
 
 
 def _case_named(view: View, act: CaseAct) -> tuple[Server | None, Case | None]:
-    server = view.servers.get(act.server)
+    server = home_of(view, act.server, act.case)
     case = next((case for case in server.cases if case.opened_seq == act.case), None) if server else None
     return server, case
 

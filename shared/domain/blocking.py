@@ -11,7 +11,7 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.holds import later
-from shared.domain.policy import Policy, protected_by
+from shared.domain.policy import Policy, Protected, protected_by
 from shared.domain.records import Row
 from shared.domain.state import Case, Law, Server, Signed
 
@@ -44,7 +44,12 @@ def told_at(case: Case, policy: Policy) -> datetime | None:
 
 def is_protected(policy: Policy, server: Server) -> bool:
     """Whether each blocking step of *server* needs a signature."""
-    return bool(policy.protected) and protected_by(policy, server.server, server.connector) is not None
+    return bool(policy.protected) and protection(policy, server) is not None
+
+
+def protection(policy: Policy, server: Server) -> Protected | None:
+    """The entry of the policy that protects *server*; None where none does."""
+    return protected_by(policy, server.server, policy.present_name(server.connector))
 
 
 def as_if_given(server: Server, case: Case, policy: Policy, now: datetime) -> Case:
@@ -63,7 +68,7 @@ def waits_for(server: Server, case: Case, law: Law, policy: Policy) -> str:
         missing.append(
             f"a delivered notice: none was delivered so far, and blocking begins {hours} hours after one at the earliest"
         )
-    protected = protected_by(policy, server.server, server.connector)
+    protected = protection(policy, server)
     if protected is not None and case.signed_at(stage) is None:
         missing.append(
             f"the signature of an operator for stage {stage}, for the server is protected ({protected.title})"
@@ -83,12 +88,15 @@ def grant_blocking(server: Server, case: Case, policy: Policy, instant: datetime
     """The blocking rows that are granted, the first at *instant*, each with its notice; and those that go on waiting."""
     rows = shifted(case.blocking, instant)
     granted = 1 if is_protected(policy, server) else len(rows)
-    notices = tuple(e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows[:granted])
+    untold = [
+        notice for notice in case.planned if notice.kind == "opening"
+    ]  # blocked at day 0: it is told all the same
+    stages = [e.PlannedNotice(kind="stage", since=row.since, stage=row.stage) for row in rows[:granted]]
     return e.BlockingGranted(
         server=server.server,
         product=case.product,
         rows=rows[:granted],
-        notices=notices,
+        notices=(*untold, *stages),
         rest=rows[granted:],
         newly=not is_blocking(case),
     )

@@ -44,7 +44,7 @@ def clocks(
     is as it is on record. now: the law time at which that is.
     """
     policy, reprieves, now = policy or view.policy, reprieves or view.reprieves, now or view.law.now
-    ids, connector, peer = seen or Seen((server.server, *server.matches), server.connector, "")
+    ids, connector, peer = seen or Seen((server.server, *server.matches), policy.present_name(server.connector), "")
     paused = reprieves.paused_until(account_of(policy, server.server, connector))
     for case in server.cases:
         if case.released_at is not None:

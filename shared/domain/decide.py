@@ -5,19 +5,20 @@ Each rule is one function. The caller (`fold.py`) writes the events to the log i
 list; what fell due (`schedule.py`) is written before the next input.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
 from shared.domain import events as e
-from shared.domain import relapse
+from shared.domain import rehome, relapse
 from shared.domain.blocking import grant_at, grant_blocking
 from shared.domain.caps import in_turn
 from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import Floor, Standing
 from shared.domain.identity import Identity
-from shared.domain.policy import Floor, Policy, Standing, complaints_of
+from shared.domain.policy import Policy, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
 from shared.domain.schedule import notice_due
 from shared.domain.state import Case, Law, Server
@@ -78,7 +79,9 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         return []
     mixed = relapse.mixes(view, who, facts, reading, at.date()) if below else None
     news = _news(view, known, sighting, who, below=below, hours=hours)
-    news += [what for what, it_is in (("cure", cure), ("mixed", mixed is not None)) if it_is]
+    move = rehome.case_to_move(view, who, reading) if below else None
+    too = (("cure", cure), ("mixed", mixed is not None), ("moved", move is not None))
+    news += [what for what, it_is in too if it_is]
     if not news:
         return []
     sighted = e.ServerSighted(
@@ -95,8 +98,29 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         hours=hours,
     )
     modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
+    if move is not None:
+        return [sighted, *drops, *_moved(view, sighted, *move, at.date(), modes)]
     again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
     return [sighted, *drops, *releases, *modes, *again, *_openings(view, sighted, floor)]
+
+
+def _moved(
+    view: View, sighted: e.ServerSighted, source: Server, case: Case, day: date, modes: Iterable[e.Event]
+) -> Iterator[e.Event]:
+    """The case comes under the best id, whose connector says its mode; of the others the modes are what they are."""
+    yield from (
+        event
+        for event in modes
+        if (getattr(event, "server", ""), getattr(event, "product", "")) != (source.server, case.product)
+    )
+    yield e.CaseMoved(server=sighted.server, product=case.product, source=source.server, case=case.opened_seq)
+    home = msgspec.structs.replace(
+        source, server=sighted.server, connector=sighted.connector, tie=sighted.tie, cases=(case,)
+    )
+    changed = list(clocks(view, home, day=day, seen=Seen(sighted.matches, sighted.connector, sighted.facts.peer)))
+    # What waited for a signature at the old id only comes from now on.
+    granted = None if changed or not case.enforced else _granted_now(view, home, case, view.policy)
+    yield from [*changed, *([granted] if granted else [])]
 
 
 def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
@@ -274,7 +298,8 @@ def decided_before(view: View, request: AdoptPolicy | SetFreeze | Act, *, at: da
 
 
 def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
-    server = view.servers.get(request.server)
+    number = request.notice.partition("-")[0]
+    server = rehome.home_of(view, request.server, int(number) if number.isdecimal() else 0)
     case = (
         next((c for c in server.cases if any(n.notice == request.notice for n in c.pending)), None) if server else None
     )

@@ -13,12 +13,15 @@ import msgspec
 
 from shared.domain import events_acts
 from shared.domain.evidence import Facts, Reading, UtcDatetime
-from shared.domain.policy import Floor, Policy, Tie
+from shared.domain.floors import Floor
+from shared.domain.policy import Policy, Tie
 from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, Row, SetFreeze, SetMode, Struck
 
-# What acts bring stands in a module of its own, and is known by this one's name like all other events.
+# What acts bring, and that a case moves, stands in a module of its own, and is known by this one's name like all other events.
+BlockingSigned = events_acts.BlockingSigned
 CaseHeld = events_acts.CaseHeld
 CaseHoldReason = events_acts.CaseHoldReason
+CaseMoved = events_acts.CaseMoved
 Exempted = events_acts.Exempted
 ExemptionEnded = events_acts.ExemptionEnded
 NoticeAcknowledged = events_acts.NoticeAcknowledged
@@ -196,15 +199,6 @@ class BlockingGranted(_Event, frozen=True, kw_only=True, tag="blocking-granted.v
     newly: bool = False
 
 
-class BlockingSigned(_Event, frozen=True, kw_only=True, tag="blocking-signed.v1"):
-    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
-
-    server: str
-    product: str
-    stage: int
-    at_law: UtcDatetime
-
-
 class BlockingWaits(_Event, frozen=True, kw_only=True, tag="blocking-waits.v1"):
     """
     All that blocking needs is there, but for room: the cap of the UTC day is reached. The case has a place in the queue, from 1.
@@ -338,6 +332,7 @@ Event = (
     | ReadingsLifted
     | CaseReleased
     | CaseMixed
+    | CaseMoved
     | CaseEnded
     | Checkpoint
 )

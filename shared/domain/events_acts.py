@@ -1,4 +1,4 @@
-"""The events of pauses, exemptions, holds and acknowledgements. Part of `events.py`, by which name everybody knows them."""
+"""The events of pauses, exemptions, holds, signatures and acknowledgements, and of cases that move. Part of `events.py`, by which name everybody knows them."""
 
 from datetime import date
 from typing import Literal
@@ -73,3 +73,21 @@ class ReadingsLifted(_ActEvent, frozen=True, kw_only=True, tag="readings-lifted.
     """What was struck of a server counts again, from its next sighting on."""
 
     server: str
+
+
+class BlockingSigned(_ActEvent, frozen=True, kw_only=True, tag="blocking-signed.v1"):
+    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+
+    server: str
+    product: str
+    stage: int
+    at_law: UtcDatetime
+
+
+class CaseMoved(_ActEvent, frozen=True, kw_only=True, tag="case-moved.v1"):
+    """A case goes from one id of a server (source) to a better one, with all that it has; case: its number."""
+
+    server: str
+    product: str
+    source: str
+    case: int

@@ -22,7 +22,10 @@ from shared.domain.evolve_case import (
     to_be_granted,
     went_on,
 )
-from shared.domain.state import Below, Case, Law, PendingNotice, Server
+from shared.domain.state import Below, Case, Law, Moved, PendingNotice, Server
+
+MOVED_MAX = 16
+"""Of so many cases that went to another id a server knows where; older ones can only be named by the new id."""
 
 
 def evolve_law(law: Law | None, record: e.LogRecord, *, head: str) -> Law:
@@ -100,6 +103,7 @@ def server_of(event: e.Event) -> str | None:
             | e.ReadingsLifted()
             | e.CaseReleased()
             | e.CaseMixed()
+            | e.CaseMoved()
             | e.CaseEnded()
         ):
             return event.server
@@ -139,7 +143,7 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             server,
             cases=(*server.cases, case),
             hours=_without(server, event.product),
-            past=tuple(past for past in server.past if past.product != event.product),
+            past=tuple(past for past in server.past if past.floor.product != event.product),
             changed_seq=record.seq,
             policy_version=policy_version,
         )
@@ -148,6 +152,32 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
     if isinstance(event, e.ReadingsLifted):
         return msgspec.structs.replace(server, struck=(), changed_seq=record.seq, policy_version=policy_version)
     return _case_changed(server, record, policy_version)
+
+
+def evolve_move(
+    source: Server | None, target: Server | None, event: e.CaseMoved, seq: int, policy_version: int
+) -> tuple[Server, Server]:
+    """
+    Both servers after a case moved; the edges are told of both.
+
+    Raises:
+        InvariantError: one of them is not there, or has no such case.
+    """
+    case = source.case_of(event.product) if source else None
+    if source is None or target is None or case is None or case.opened_seq != event.case:
+        raise InvariantError(f"log record {seq} moves a case of {event.source} that is not there, or to nobody")
+    left = tuple(one for one in source.cases if one is not case)
+    moved = (*source.moved, Moved(case=event.case, server=event.server))[-MOVED_MAX:]
+    source = msgspec.structs.replace(source, cases=left, moved=moved, changed_seq=seq, policy_version=policy_version)
+    target = msgspec.structs.replace(
+        target,
+        cases=(*target.cases, case),
+        hours=_without(target, event.product),
+        moved=tuple(one for one in target.moved if one.case != event.case),  # it may come back
+        changed_seq=seq,
+        policy_version=policy_version,
+    )
+    return source, target
 
 
 def _without(server: Server, product: str) -> tuple[e.Hour, ...]:

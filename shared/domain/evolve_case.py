@@ -74,7 +74,7 @@ def released(event: e.CaseReleased, record: e.LogRecord) -> Change:
     def change(case: Case) -> Case:
         past = None
         if event.clock is not None and event.at_law is not None:
-            past = Past(product=case.product, clock=event.clock, released_law=event.at_law, cured_at=event.seen_at)
+            past = Past(floor=case.floor, clock=event.clock, released_law=event.at_law, cured_at=event.seen_at)
         return msgspec.structs.replace(
             unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=(), waits=None, past=past
         )
@@ -105,8 +105,10 @@ def left_behind(server: Server, case: Case, event: e.CaseEnded) -> Server:
     """With what *case* leaves to a relapse, now that it has ended; nothing if it was no release that ended it."""
     if case.past is None or event.expired or event.why:
         return server
-    others = [past for past in server.past if past.product != case.product]
-    return msgspec.structs.replace(server, past=tuple(sorted((*others, case.past), key=lambda past: past.product)))
+    others = [past for past in server.past if past.floor.product != case.product]
+    return msgspec.structs.replace(
+        server, past=tuple(sorted((*others, case.past), key=lambda past: past.floor.product))
+    )
 
 
 def struck(server: Server, event: e.CaseEnded) -> Server:

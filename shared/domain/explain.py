@@ -40,7 +40,8 @@ from shared.domain.explanation import (
     VerdictNow,
     Window,
 )
-from shared.domain.policy import Floor, Policy
+from shared.domain.floors import Floor
+from shared.domain.policy import Policy
 from shared.domain.records import CaseSchedule, Row
 from shared.domain.state import Case, Law, Server, decision_of
 from shared.domain.verdict import MINUTES_PER_HOUR, action_in, judge, row_at, window_start

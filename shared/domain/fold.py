@@ -12,7 +12,7 @@ import msgspec
 from shared.domain import acts, caps, schedule
 from shared.domain import decide as d
 from shared.domain import events as e
-from shared.domain.evolve import evolve_law, evolve_server, server_of
+from shared.domain.evolve import evolve_law, evolve_move, evolve_server, server_of
 from shared.domain.identity import Naming
 from shared.domain.policy import Policy
 from shared.domain.records import Act, AdoptPolicy, Origin, ReportNotice, SetFreeze, Sighting
@@ -216,8 +216,15 @@ class Fold:
         if self.reprieves.apply(record.event):
             return
         name = server_of(record.event)
-        if name is not None:
+        if isinstance(record.event, e.CaseMoved):
+            self._move(record.event, record.seq)
+        elif name is not None:
             self._put(name, evolve_server(self.servers.get(name), record, self.policy.version))
+
+    def _move(self, event: e.CaseMoved, seq: int) -> None:
+        source, target = self.servers.get(event.source), self.servers.get(event.server)
+        for server in evolve_move(source, target, event, seq, self.policy.version):
+            self._put(server.server, server)
 
     def _adopt(self, policy: Policy) -> None:
         self.policy = policy

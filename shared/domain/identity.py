@@ -85,7 +85,7 @@ class Naming:
             return Identity(tie="untied", connector=scope, server=None, matches=())
         ids: list[tuple[Tie, str]] = []
         if connector is not None:
-            ids.append(("connector", f"{name}@{scope}"))
+            ids += [("connector", f"{name}@{one}") for one in connector.names]
         # A name without a dot is nobody's in the DNS; it could also be taken for a reserved key of our tables.
         if facts.client_resolve == "ok" and facts.client_name.lower() == name and "." in name:
             ids.append(("verified", name))

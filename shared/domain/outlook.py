@@ -8,7 +8,8 @@ hangs on are the policy's terms; where they are the same, so is all that was wor
 from datetime import datetime, timedelta
 from functools import cache
 
-from shared.domain.policy import FloorWave, Notices, Policy, Protected, Tie, parse_policy, shipped_policy_text
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Notices, Policy, Protected, Tie, parse_policy, shipped_policy_text
 from shared.domain.repeats import Repeat, Repeats
 from shared.domain.schedule import next_due
 from shared.domain.state import Server

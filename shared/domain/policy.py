@@ -5,12 +5,9 @@ It decides nothing by itself; `decide.py` and `verdict.py` read it. `parse_polic
 """
 
 import difflib
-import ipaddress
-import re
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from enum import Enum
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
@@ -18,34 +15,21 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from shared.domain.build import Build, parse_build
+from shared.domain.build import parse_build
 from shared.domain.errors import BuildSyntaxError, ConfigError
-from shared.domain.evidence import Reading
+from shared.domain.floors import Floor, FloorWave
+from shared.domain.policy_scopes import complaint_of_domain, complaint_of_range, spelled
 from shared.smtp.errors import ReplyTextError
 from shared.smtp.replies import check_reply_template
 
 Tie = Literal["connector", "verified", "helo", "domain", "untied"]
 Mode = Literal["observe", "enforce"]
+ConnectorName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=60)]
-
-_PEER_BITS_IPV6 = 64  # what a peer is of an IPv6 address, see `identity.peer_of`
-_END_OF_BRANCH = 1_000_000  # above any revision that a build can have (six digits)
-
-
-_DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
-_Numbers = tuple[int, int, int, int]
 
 
 class PolicyError(ConfigError):
     """A policy cannot be used; the text names each key and what it takes. Nothing of it is adopted."""
-
-
-class Standing(Enum):
-    """Where a reading stands to a floor."""
-
-    BELOW = "below"
-    UNKNOWN = "unknown"
-    AT_OR_ABOVE = "at or above"
 
 
 class Stage(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
@@ -56,74 +40,30 @@ class Stage(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, k
     block_minutes_per_hour: Minutes
 
 
-class Floor(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """
-    What is acceptable of one product: the least build of each branch, sorted; none means that no build is acceptable.
-
-    A branch that is not named is below the floor, unless it is newer than all that are named.
-    """
-
-    product: str
-    builds: tuple[Build, ...] = ()
-
-    def accepts(self, build: Build) -> bool:
-        """Whether *build* is at or above the floor."""
-        return any(first <= build <= last for first, last in self._accepted())
-
-    def standing(self, reading: Reading) -> Standing:
-        """Below if the whole range is, at or above if its lower end is, else unknown; another product is unknown."""
-        if reading.product != self.product:
-            return Standing.UNKNOWN
-        if not self.builds:
-            return Standing.BELOW
-        if reading.low is None or reading.high is None:
-            return Standing.UNKNOWN
-        return _standing(self.builds, reading.low, reading.high)
-
-    def _accepted(self) -> tuple[tuple[Build, _Numbers], ...]:
-        return _accepted(self.builds)
-
-
-@lru_cache(1024)
-def _accepted(builds: tuple[Build, ...]) -> tuple[tuple[Build, _Numbers], ...]:
-    """From where to where builds are accepted, both included."""
-    ends: list[_Numbers] = [(*least.branch, _END_OF_BRANCH) for least in builds[:-1]]
-    return tuple(zip(builds, [*ends, (_END_OF_BRANCH, 0, 0, 0)], strict=bool(builds)))
-
-
-@lru_cache(4096)  # readings are few, and asked for of each server at a start
-def _standing(builds: tuple[Build, ...], low: Build, high: Build) -> Standing:
-    accepted = _accepted(builds)
-    if any(first <= low <= last for first, last in accepted):
-        return Standing.AT_OR_ABOVE
-    if any(low <= last and first <= high for first, last in accepted):
-        return Standing.UNKNOWN
-    return Standing.BELOW
-
-
-class FloorWave(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """A floor with the UTC day it takes effect, and its source."""
-
-    product: str
-    effective: date
-    builds: tuple[Build, ...] = ()
-    source: str
-
-    @property
-    def floor(self) -> Floor:
-        """The floor of this wave."""
-        return Floor(product=self.product, builds=self.builds)
-
-
 class Connector(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
-    """A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced."""
+    """
+    A named scope: who connects from these ranges or with these verified TLS names, and whether it is enforced.
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")]
+    formerly: names that it had, or of removed connectors whose servers it takes over; not written where there are none.
+    """
+
+    name: ConnectorName
     kind: Literal["on-premises", "partner", "internet"]
     ranges: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     owner: str
     mode: Mode = "observe"
+    formerly: Annotated[tuple[ConnectorName, ...], msgspec.Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those that it had."""
+        return (self.name, *(self.formerly or ()))
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Its ranges and TLS names, each in one spelling."""
+        return frozenset(spelled(text) for text in (*self.ranges, *self.tls_names))
 
 
 class Replies(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
@@ -228,7 +168,17 @@ class Policy(
 
     def enforced(self, connector: str) -> bool:
         """Whether cases of *connector* are enforced; a connector that the policy no longer names is only observed."""
-        return self.mode == "enforce" and any(c.name == connector and c.mode == "enforce" for c in self.connectors)
+        found = self.connector_named(connector)
+        return self.mode == "enforce" and found is not None and found.mode == "enforce"
+
+    def connector_named(self, name: str) -> Connector | None:
+        """The connector that has this name, or had it; None where there is none."""
+        return _connector_named(self, name)
+
+    def present_name(self, connector: str) -> str:
+        """The name that a connector has now; as it is where the policy knows none of that name."""
+        found = self.connector_named(connector)
+        return found.name if found else connector
 
     @property
     def expire_after(self) -> timedelta:
@@ -242,6 +192,12 @@ class Policy(
 
 
 _ENCODER = msgspec.json.Encoder()
+
+
+@lru_cache(4096)
+def _connector_named(policy: Policy, name: str) -> Connector | None:
+    """Asked several times for each sighting, and the same for all of a connector."""
+    return next((c for c in policy.connectors if name == c.name or name in c.names), None)
 
 
 @lru_cache(4096)
@@ -336,6 +292,10 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
     names = [connector.name for connector in policy.connectors]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"connectors: the name {name} is used twice"
+    former = [name for connector in policy.connectors for name in connector.names[1:]]
+    for name in sorted({name for name in former if former.count(name) > 1 or name in names}):
+        held = "a connector has it now" if name in names else "it is named twice"
+        yield f"connectors: formerly: {name}: {held}, so whose servers they are could not be said"
     if [connector.kind for connector in policy.connectors].count("internet") > 1:
         yield "connectors: only one may be of kind internet"
     for connector in policy.connectors:
@@ -344,25 +304,11 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
         if connector.kind != "internet" and not (connector.ranges or connector.tls_names):
             yield f"connectors: {connector.name} names neither ranges nor TLS names, so nobody can match it"
         for text in connector.ranges:
-            complaint = _complaint_of_range(text)
-            if complaint:
+            if complaint := complaint_of_range(text):
                 yield f"connectors: {connector.name}: range {text!r}: {complaint}"
-    scopes = [text.lower() for c in policy.connectors for text in {*c.ranges, *c.tls_names}]
+    scopes = [text for connector in policy.connectors for text in connector.scopes]
     for text in sorted({text for text in scopes if scopes.count(text) > 1}):
         yield f"connectors: {text!r} is named by two of them, so whose mode would hold could not be said"
-
-
-def _complaint_of_range(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text)
-    except ValueError as error:
-        return str(error)
-    if isinstance(network, ipaddress.IPv6Network):
-        if network.network_address.ipv4_mapped is not None:
-            return "write it as an IPv4 range, which is how such peers are known"
-        if network.prefixlen > _PEER_BITS_IPV6:
-            return "IPv6 peers are known by their /64, so nobody can match a narrower range"
-    return ""
 
 
 def _check_replies(policy: Policy) -> Iterator[str]:
@@ -383,8 +329,8 @@ def _check_protected(policy: Policy) -> Iterator[str]:
         if not (one.domains or one.connectors):
             yield f"{where}: names neither domains nor connectors, so it protects nobody"
         for domain in one.domains:
-            if not _DOMAIN.fullmatch(domain):
-                yield f"{where}: domain {domain!r}: write a host name in lower case, without a dot before or behind it, such as clinic.example"
+            if complaint := complaint_of_domain(domain):
+                yield f"{where}: domain {domain!r}: {complaint}"
         for name in one.connectors:
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)

@@ -157,7 +157,7 @@ def _connectors_named(complaint: str, policy: Policy) -> list[int]:
         if one.name in words[1:2]  # connectors: NAME ...
         or f"the name {one.name} is used twice" in complaint
         or (one.kind == "internet" and "only one may be of kind internet" in complaint)
-        or ("by two of them" in complaint and any(s.lower() in scopes for s in (*one.ranges, *one.tls_names)))
+        or ("by two of them" in complaint and not one.scopes.isdisjoint(scopes))
     ]
 
 

@@ -16,8 +16,9 @@ from shared.domain import events as e
 from shared.domain.evidence import UtcDatetime
 from shared.domain.explain import row_in_force, server_state
 from shared.domain.explanation import ServerState
+from shared.domain.floors import Standing
 from shared.domain.identity import Naming
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.reprieves import Reprieves
 from shared.domain.schedule import expires_at
 from shared.domain.state import Case, Law, Server
@@ -184,11 +185,16 @@ class _OneServer:
 
 def key_changes(old: Policy, new: Policy) -> tuple[KeyChange, ...]:
     """The keys that differ, in the order of the document; entries of lists by their place, from 1."""
-    before, after = dict(_flat(msgspec.to_builtins(old), "")), dict(_flat(msgspec.to_builtins(new), ""))
+    before, after = dict(_flat(_whole(old), "")), dict(_flat(_whole(new), ""))
     keys = [*before, *(key for key in after if key not in before)]
     return tuple(
         KeyChange(key=key, old=before.get(key), new=after.get(key)) for key in keys if before.get(key) != after.get(key)
     )
+
+
+def _whole(policy: Policy) -> dict[str, object]:
+    """With the keys whose absence says the same."""
+    return {key: msgspec.to_builtins(getattr(policy, key)) for key in policy.__struct_fields__}
 
 
 def _flat(value: object, name: str) -> Iterator[tuple[str, object]]:
@@ -198,5 +204,5 @@ def _flat(value: object, name: str) -> Iterator[tuple[str, object]]:
     elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
         for number, inner in enumerate(value, start=1):
             yield from _flat(inner, f"{name}[{number}]")
-    else:
+    elif value not in ([], ()):  # an empty list says what an absent one says
         yield name, value

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin
 
@@ -34,6 +35,8 @@ def _shape(value: object, kind: Any, path: Path) -> Iterator[Told]:  # noqa: ANN
             yield from _shape(entry, rows, (*path, number))
     elif kind == tuple[Build, ...] and isinstance(value, list):
         yield from _builds(value, path)
+    elif kind is date:
+        yield from _day(value, path)
     else:
         try:
             msgspec.convert(value, kind)
@@ -69,6 +72,35 @@ def _builds(texts: list[object], path: Path) -> Iterator[Told]:
             parse_build(str(text))
         except BuildSyntaxError as error:
             yield path, f"{_name(path)}: {error}"
+
+
+def _day(value: object, path: Path) -> Iterator[Told]:
+    """A day without a time; TOML also has times, with an offset or without one."""
+    wanted = f"{_name(path)}: a whole day is wanted, counted in UTC"
+    if isinstance(value, datetime) and value.tzinfo is None:
+        yield (
+            path,
+            f"{wanted}; {value} is a time, and without its zone: write {value.date()}, or the day that it is in UTC",
+        )
+    elif isinstance(value, datetime):
+        yield path, f"{wanted}; {value} is a time: write {_utc_day(value)}"
+    elif type(value) is not date and not _reads_as_day(value):
+        yield path, f"{wanted}, such as 2026-09-08, and it reads {str(value)[:_SHOWN]!r}"
+
+
+def _utc_day(instant: datetime) -> str:
+    try:
+        return f"{instant.astimezone(UTC).date()}, its day in UTC"
+    except OverflowError:  # the first day of year 1 has one before it, the last of year 9999 one behind it
+        return "a day that a calendar has in UTC"
+
+
+def _reads_as_day(value: object) -> bool:
+    try:
+        msgspec.convert(value, date)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _present(kind: Any) -> Any:  # noqa: ANN401 - a type

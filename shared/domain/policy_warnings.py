@@ -11,7 +11,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 from shared.domain.catalogue import BuildCatalogue, branch_of
-from shared.domain.policy import Connector, FloorWave, Policy, Stage
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Connector, Policy, Stage
+from shared.domain.policy_scopes import spelled
 from shared.domain.policy_shape import Told
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,6 +43,12 @@ def _floor_warnings(policy: Policy, catalogue: BuildCatalogue) -> Iterator[Told]
             near = difflib.get_close_matches(wave.product, products, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(products)}"
             yield (*place, "product"), f"floors: the catalogue knows no {wave.product!r}, so it accuses nobody; {hint}"
+        accepted = [row for row in catalogue.builds_of_product(wave.product) if wave.floor.accepts(row.build)]
+        if accepted and not any(row.is_public for row in accepted):
+            yield (
+                (*place, "builds"),
+                f"floors: {wave.product} of {wave.effective}: no public update reaches it, only the paid programme's ({accepted[0].build}): whoever is not in that can only replace the server",
+            )
         for build in wave.builds:
             rows = catalogue.builds_of_branch(branch_of(build))
             if rows and build > rows[-1].build:
@@ -48,26 +56,34 @@ def _floor_warnings(policy: Policy, catalogue: BuildCatalogue) -> Iterator[Told]
                     (*place, "builds"),
                     f"floors: {wave.product} of {wave.effective}: no known build of its branch reaches {build} (the newest is {rows[-1].build})",
                 )
-    yield from _same_again(policy.floors)
-
-
-def _same_again(floors: tuple[FloorWave, ...]) -> Iterator[Told]:
-    in_order = sorted(enumerate(floors), key=lambda found: (found[1].product, found[1].effective))
+    in_order = sorted(enumerate(policy.floors), key=lambda found: (found[1].product, found[1].effective))
     for (_, before), (number, wave) in pairwise(in_order):
-        if before.floor == wave.floor:
-            yield (
-                ("floors", number),
-                f"floors: {wave.product} of {wave.effective} changes nothing: that floor holds since {before.effective}",
-            )
+        if before.product == wave.product:
+            yield from _after(before, number, wave, catalogue)
+
+
+def _after(before: FloorWave, number: int, wave: FloorWave, catalogue: BuildCatalogue) -> Iterator[Told]:
+    """A wave that changes nothing, or takes back what an earlier one asked for."""
+    known = [row.build for row in catalogue.builds_of_product(wave.product)]
+    again = [build for build in known if wave.floor.accepts(build) and not before.floor.accepts(build)]
+    if before.floor == wave.floor:
+        yield (
+            ("floors", number),
+            f"floors: {wave.product} of {wave.effective} changes nothing: that floor holds since {before.effective}",
+        )
+    elif again:
+        yield (
+            ("floors", number),
+            f"floors: {wave.product} of {wave.effective} is lower than that of {before.effective}, which is never reached again: {again[0]} is accepted once more",
+        )
 
 
 # --- connectors ------------------------------------------------------------------------------------------------------
 
 
 def _connector_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
-    ranges = [
-        (number, one, ipaddress.ip_network(text)) for number, one in enumerate(policy.connectors) for text in one.ranges
-    ]
+    ranges = [(number, one, network) for number, one in enumerate(policy.connectors) for network in _networks_of(one)]
+    yield from _twice(policy.connectors)
     # In order of their first address, the wider first, a range can only lie within those that are still open.
     open_ranges: list[tuple[Connector, Network]] = []
     inner: dict[int, list[Network]] = {}
@@ -84,7 +100,7 @@ def _connector_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
             if outer is not one and holder == holders[-1]:
                 yield (
                     ("connectors", number),
-                    f"connectors: {one.name}: range {network} lies in {wide} of {outer.name}: the narrower holds, so {_of(one)}",
+                    f"connectors: {one.name}: range {network} lies in {wide} of {outer.name}: the narrower holds, so {_of(one, outer)}",
                 )
         open_ranges.append((one, network))
         holders.append(index)
@@ -97,8 +113,23 @@ def _connector_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
             )
 
 
-def _of(connector: Connector) -> str:
-    return f"it is {connector.name}'s, with mode {connector.mode}"
+def _networks_of(connector: Connector) -> list[Network]:
+    return list(dict.fromkeys(ipaddress.ip_network(text) for text in connector.ranges))
+
+
+def _twice(connectors: tuple[Connector, ...]) -> Iterator[Told]:
+    for number, one in enumerate(connectors):
+        written = [spelled(text) for text in one.ranges]
+        for text in sorted({text for text in written if written.count(text) > 1}):
+            yield (
+                ("connectors", number, "ranges"),
+                f"connectors: {one.name}: range {text} is there twice; once is enough",
+            )
+
+
+def _of(connector: Connector, outer: Connector) -> str:
+    mode = f"mode {connector.mode}" + (f" and not {outer.mode}" if connector.mode != outer.mode else "")
+    return f"it is {connector.name}'s, with {mode}"
 
 
 def _within(inner: Network, outer: Network) -> bool:
@@ -119,6 +150,11 @@ def _stage_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
                 ("stages", number - 1),
                 f"stages: stage {number} changes nothing: it has the minutes of the one before",
             )
+        elif _harshness(after) < _harshness(before):
+            yield (
+                ("stages", number - 1),
+                f"stages: stage {number} is milder than the one before it: from day {after.from_day} on who does not patch is better off",
+            )
     slowed = next((stage for stage in policy.stages if any(_minutes(stage))), None)
     for number, stage in enumerate(policy.stages, start=1):
         if stage.block_minutes_per_hour and slowed is not None:
@@ -135,6 +171,10 @@ def _minutes(stage: Stage) -> tuple[int, int]:
     return stage.throttle_minutes_per_hour, stage.block_minutes_per_hour
 
 
+def _harshness(stage: Stage) -> tuple[int, int]:
+    return stage.block_minutes_per_hour, stage.throttle_minutes_per_hour
+
+
 def _notice_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
     notices = policy.notices
     if not notices.needed_for_blocking:
@@ -147,6 +187,22 @@ def _notice_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
             ("notices", "hours_before_blocking"),
             f"notices: blocking needs a notice {notices.hours_before_blocking} hours old, and it is sent {notices.before_blocking_days} days before: unless an earlier one arrives, blocking is always late",
         )
+    yield from _told_with_the_opening(policy)
+
+
+def _told_with_the_opening(policy: Policy) -> Iterator[Told]:
+    """A notice is never due before the opening: what would be is sent together with the first one."""
+    slowed = [stage.from_day for stage in policy.stages if any(_minutes(stage))]
+    refused = [stage.from_day for stage in policy.stages if stage.block_minutes_per_hour]
+    for key, days, begins, what in (
+        ("before_throttling_days", policy.notices.before_throttling_days, slowed, "slowed"),
+        ("before_blocking_days", policy.notices.before_blocking_days, refused, "refused"),
+    ):
+        if begins and days >= begins[0]:
+            yield (
+                ("notices", key),
+                f"notices: {key} is {days}, but mail is {what} {begins[0]} days after the opening: both notices go out at once",
+            )
 
 
 def _mode_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
@@ -168,12 +224,46 @@ def _mode_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
         )
 
 
+# --- caps, relapses, protected servers -------------------------------------------------------------------------------
+
+
+def _cap_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
+    if policy.caps is not None and policy.caps.newly_blocked_percent_of_open_cases == 100:  # noqa: PLR2004  (all)
+        yield (
+            ("caps", "newly_blocked_percent_of_open_cases"),
+            "caps: 100 percent of the open cases is all of them, so nobody ever waits; leave [caps] out if that is meant",
+        )
+
+
+def _relapse_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
+    if 0 < policy.relapses.days * 24 <= policy.release_hours:
+        yield (
+            ("relapses", "days"),
+            f"relapses: days is {policy.relapses.days}, but a released case is kept {policy.release_hours} hours: when a new one can open that time is over, so no clock is ever inherited",
+        )
+
+
+def _protected_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
+    for number, one in enumerate(policy.protected):
+        for before in policy.protected[:number]:
+            shadowed = [name for name in one.domains if before.covers(name, "")]
+            shadowed += [name for name in one.connectors if name in before.connectors]
+            for name in shadowed:
+                yield (
+                    ("protected", number),
+                    f"protected: {name} of {one.title!r} is never reached: {before.title!r} stands before it and covers it",
+                )
+
+
 _CHECKS: tuple[Callable[[Policy, BuildCatalogue], Iterator[Told]], ...] = (
     _mode_warnings,
     _notice_warnings,
     _stage_warnings,
     _floor_warnings,
     _connector_warnings,
+    _cap_warnings,
+    _relapse_warnings,
+    _protected_warnings,
 )
 
 

@@ -12,7 +12,8 @@ import msgspec
 from shared.domain.build import Build
 from shared.domain.catalogue import Assessment
 from shared.domain.evidence import Facts, Reading, UtcDatetime
-from shared.domain.policy import Floor, Mode, Policy
+from shared.domain.floors import Floor
+from shared.domain.policy import Mode, Policy
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):

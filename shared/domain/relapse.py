@@ -15,9 +15,10 @@ from shared.domain import events as e
 from shared.domain.blocking import shifted
 from shared.domain.clocks import held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import Standing
 from shared.domain.holds import clock_of, hold
 from shared.domain.identity import Identity
-from shared.domain.policy import Policy, Standing
+from shared.domain.policy import Policy
 from shared.domain.schedule import ladder, plan_for
 from shared.domain.state import Case, Law, Server
 from shared.domain.view import View
@@ -34,12 +35,13 @@ def clock_left(case: Case, law: Law) -> timedelta | None:
 
 
 def clock_inherited(view: View, sighted: e.ServerSighted) -> timedelta:
-    """What a case that opens by this sighting inherits; nothing where the last one was released too long ago."""
+    """What a case that opens by this sighting inherits: of one released not long ago, whose floor is not met again."""
     server = view.servers.get(sighted.server)
     past = server.past_of(sighted.reading.product) if server else None
     if past is None or view.law.now - past.released_law > timedelta(days=view.policy.relapses.days):
         return timedelta()
-    return past.clock
+    # A build that the last case accepted is accused by a higher floor alone: that case is of its own, at day 0.
+    return past.clock if past.floor.standing(sighted.reading) is Standing.BELOW else timedelta()
 
 
 def plan_again(policy: Policy, now: datetime, clock: timedelta, *, enforced: bool = True) -> e.Plan:

@@ -22,7 +22,8 @@ from functools import lru_cache
 import msgspec
 
 from shared.domain.evidence import Introduction, UtcDatetime
-from shared.domain.policy import Floor, Policy, Standing, Tie
+from shared.domain.floors import Floor, Standing
+from shared.domain.policy import Policy, Tie
 from shared.domain.state import Case, Server
 
 _SHARED = 65_536

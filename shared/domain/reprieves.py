@@ -46,7 +46,11 @@ class Reprieves:
             return ""
         if any(("server", server) in known for server in servers):
             return "server"
-        if ("connector", connector) in known:
+        scopes = (
+            connector,
+            *(server.rpartition("@")[2] for server in servers),
+        )  # of a renamed one the ids have the old name
+        if any(("connector", scope) in known for scope in scopes):
             return "connector"
         return "peer" if ("peer", peer) in known else ""
 

@@ -22,8 +22,9 @@ import zstandard
 from shared.domain.build import Build
 from shared.domain.caps import Queue, Waiter, open_cases, waiters
 from shared.domain.evidence import Reading
+from shared.domain.floors import Floor
 from shared.domain.outlook import Outlook, shipped
-from shared.domain.policy import Floor, Policy, parse_policy, shipped_policy_text
+from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.repeats import Repeat
 from shared.domain.schedule import plan_for
 from shared.domain.state import Below, Case, PendingNotice, Server, decision_of
@@ -136,9 +137,11 @@ class Servers(Mapping[str, Server]):
         slot = self._slots.get(name)
         if slot is None:
             slot = self._slots[name] = Slot(name)
+        before = self._live.get(name)
         self._keep(name, server)
         self._unsettled[name] = None
-        self._count(slot, server)
+        if before is None or before.cases is not server.cases:  # most of what is put is a sighting, and leaves them
+            self._count(slot, server)
         return slot
 
     def put_stored(self, name: str, stored: bytes) -> Server:

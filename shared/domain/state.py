@@ -6,7 +6,8 @@ import msgspec
 
 from shared.domain.events import CaseHoldReason, Hour, NoticeKind, PlannedNotice
 from shared.domain.evidence import Reading, UtcDatetime
-from shared.domain.policy import Floor, Tie
+from shared.domain.floors import Floor
+from shared.domain.policy import Tie
 from shared.domain.records import CaseSchedule, Decision, Row, Struck
 
 
@@ -57,12 +58,23 @@ class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 
 
 class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen."""
+    """
+    What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen.
 
-    product: str
+    floor: what it was about; a build that met it owes nothing of that clock to a higher floor.
+    """
+
+    floor: Floor
     clock: timedelta
     released_law: UtcDatetime
     cured_at: UtcDatetime
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Where a case went. case: its number, the seq of the record that opened it."""
+
+    case: int
+    server: str
 
 
 class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -127,7 +139,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
-    struck: readings of it that count no more. past: what released cases left behind. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    struck: readings of it that count no more. past: what released cases left behind. moved: cases that went to another id, the newest 16. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
@@ -147,6 +159,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     news: int = 0
     struck: tuple[Struck, ...] = ()
     past: tuple[Past, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
@@ -157,7 +170,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
 
     def past_of(self, product: str) -> Past | None:
         """What the last case about *product* left behind."""
-        return next((past for past in self.past if past.product == product), None)
+        return next((past for past in self.past if past.floor.product == product), None)
 
     def strikes(self, reading: Reading) -> bool:
         """Whether *reading* of it was struck."""

@@ -15,7 +15,8 @@ from typing import Literal
 import msgspec
 
 from shared.domain.evidence import Reading
-from shared.domain.policy import Policy, Standing
+from shared.domain.floors import Standing
+from shared.domain.policy import Policy
 from shared.domain.records import CaseSchedule, Decision, Row
 from shared.smtp.replies import SmtpReply, render
 

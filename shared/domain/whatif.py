@@ -12,7 +12,7 @@ as one on the case about the same product.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -107,6 +107,7 @@ class Replay:
         self._ledger = _Ledger()
         self._inputs = self._adoptions = self._unsettled = 0
         self._began: datetime | None = None
+        self._now: tuple[datetime, datetime, bool] | None = None
 
     @property
     def seq(self) -> int:
@@ -128,11 +129,11 @@ class Replay:
             return
         message = self._input_in(record) if record.cause is not None else None
         recorded.apply(record, stored)
-        if not isinstance(record.event, e.RulesAdopted):
-            self._ledger.add(record, other=False)
+        self._ledger.add(record, other=False)
         self._advance(self._other, record)
         if message is not None:
             self._inputs += 1
+            self._now = None  # what follows from it may be due at once
             self._keep(self._other.take(message, record.cause or _NOBODY, at=record.at))
 
     # -- beginning ----------------------------------------------------------------------------------------------------
@@ -160,8 +161,13 @@ class Replay:
     # -- going on -----------------------------------------------------------------------------------------------------
 
     def _advance(self, other: _Branch, record: e.LogRecord) -> None:
+        """Bring the other world up to the record; where it is there already, it has done what was due."""
+        now = (record.h, record.at, self._recorded.law.blind)
+        if now == self._now:
+            return
+        self._now = now
         other.advance(record.h, at=record.at)
-        self._keep(other.tick(at=record.at, blind=self._recorded.law.blind))
+        self._keep(other.tick(at=record.at, blind=now[2]))
 
     def _keep(self, written: list[Written]) -> None:
         """Note what the other policy brought, and settle its notices where that is assumed."""
@@ -282,9 +288,10 @@ class _Ledger:
 
     def add(self, record: e.LogRecord, *, other: bool) -> None:
         """One record of one of the worlds."""
-        what = _happening(record.event)
-        if what is None:
+        told = _HAPPENINGS.get(type(record.event))
+        if told is None:
             return
+        what = told if isinstance(told, str) else told(record.event)
         key = (str(getattr(record.event, "server", "")), str(getattr(record.event, "product", "")), what)
         instant = record.due or record.at
         sides = self._open.get(key)
@@ -319,28 +326,40 @@ class _Ledger:
         return dict(sorted(Counter(_kind(one.what) for one in self.differences()).items()))
 
 
-_OF_CASES: dict[type, str] = {
+def _ended(event: e.CaseEnded) -> str:
+    return "case: expired" if event.expired else f"case: {event.why or 'ended'}"
+
+
+def _held(event: e.CaseHeld) -> str:
+    return f"case: held ({event.reason})"
+
+
+def _went_on(event: e.CaseWentOn) -> str:
+    return f"case: no longer held ({event.reason})"
+
+
+def _entered(event: e.StageEntered) -> str:
+    return f"stage: {event.throttle_minutes_per_hour} minutes an hour deferred, {event.block_minutes_per_hour} refused"
+
+
+def _due(event: e.NoticeDue) -> str:
+    return f"notice: {event.kind}"
+
+
+_HAPPENINGS: dict[type, str | Callable[..., str]] = {
     e.CaseOpened: "case: opened",
     e.CaseReleased: "case: released",
     e.CaseMixed: "case: mixed",
+    e.CaseMoved: "case: moved",
     e.ClockStarted: "case: clock started",
     e.ClockStopped: "case: clock stopped",
+    e.CaseEnded: _ended,
+    e.CaseHeld: _held,
+    e.CaseWentOn: _went_on,
+    e.StageEntered: _entered,
+    e.NoticeDue: _due,
 }
-
-
-def _happening(event: e.Event) -> str | None:
-    """What *event* means for a case; None for all that is no matter of one."""
-    if isinstance(event, e.CaseEnded):
-        return "case: expired" if event.expired else f"case: {event.why or 'ended'}"
-    if isinstance(event, e.CaseHeld | e.CaseWentOn):
-        return f"case: {'held' if isinstance(event, e.CaseHeld) else 'no longer held'} ({event.reason})"
-    if isinstance(event, e.StageEntered):
-        return (
-            f"stage: {event.throttle_minutes_per_hour} minutes an hour deferred, {event.block_minutes_per_hour} refused"
-        )
-    if isinstance(event, e.NoticeDue):
-        return f"notice: {event.kind}"
-    return _OF_CASES.get(type(event))
+"""What an event means for a case; all others are no matter of one."""
 
 
 def _kind(what: str) -> str:

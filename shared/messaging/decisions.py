@@ -114,6 +114,8 @@ class DecisionTable:
         if not self._exempt:
             return False
         matched = [("connector", identity.connector), ("peer", peer), *(("server", one) for one in identity.matches)]
+        # A connector that was renamed is in the ids by its old name, too.
+        matched += [("connector", one.rpartition("@")[2]) for one in identity.matches]
         return not self._exempt.isdisjoint(matched)
 
     def __contains__(self, server: str) -> bool:

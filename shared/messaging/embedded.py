@@ -126,7 +126,7 @@ def prepare(
     node.java()
     env = node.environment(jars.ensure(progress=progress))
     probe.check_free(host, port)
-    member = node.Member(node.NODE_ID, host, port, probe.free_port())
+    member = node.Member(node.NODE_ID, host, port, probe.free_row(1))
     node.write_settings(directory, member, [member], settings or {})
     progress("checking the data", 0, 1)
     node_data.check_or_format(directory, env)

@@ -16,6 +16,7 @@ import msgspec
 from shared.domain.errors import ConfigError
 
 _REREAD_S = 0.05  # how often the file is looked at: well below the second by which a line is written ahead
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -138,6 +139,14 @@ def _append(path: Path, segment: Segment) -> Segment:
     with path.open("ab") as file:
         file.write(msgspec.json.encode(segment) + b"\n")
     return segment
+
+
+def boot_id() -> str:
+    """Which boot of this machine its monotonic time counts from; "" where the system does not tell."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 def open_clock(clock_file: str) -> Clock:

@@ -128,6 +128,17 @@ def test_a_supervisor_can_run_it_as_its_own_child(state_dir: Path) -> None:
     assert process.poll() is not None
 
 
+def test_the_port_where_it_talks_with_itself_is_none_that_the_system_hands_out(state_dir: Path) -> None:
+    """Between the choice and Kafka's listening lie seconds, in which any outgoing connection could be given it."""
+    handed_out_from = 32_768  # on Linux; elsewhere from 49,152
+    for _ in range(3):
+        embedded.prepare(state_dir, port=probe.free_port())
+        settings = Directory.below(state_dir).properties.read_text()
+        found = re.search(r"CONTROLLER://127\.0\.0\.1:(\d+)", settings.replace("\\", ""))
+        assert found is not None
+        assert int(found[1]) < handed_out_from
+
+
 def test_no_other_process_is_ever_signalled(state_dir: Path) -> None:
     """A pid file that names a process of somebody else is stale: stop leaves that process alone."""
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

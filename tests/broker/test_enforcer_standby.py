@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from structlog.testing import capture_logs
 
@@ -75,6 +76,22 @@ async def test_a_takeover_reads_only_the_last_bit(make: Callable[[str], Setup]) 
 
 async def _one_leads(*ones: enforcers.Enforcer) -> bool:
     return sorted(one.status.leader for one in ones if one.status) == [False, True]
+
+
+async def test_an_enforcer_that_the_group_never_takes_ends_when_told(
+    make: Callable[[str], Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker answers, and its group coordinator is of no use: so it was once, after a kill, until the broker's next start."""
+    asked = asyncio.Event()
+
+    async def never(_self: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(GroupCoordinator, "ensure_coordinator_known", never)
+    one = enforcers.Enforcer(make("one"))
+    await asyncio.wait_for(asked.wait(), 30)
+    await one.ends()
 
 
 async def test_a_standby_that_comes_and_goes_does_not_disturb_the_leader(make: Callable[[str], Setup]) -> None:

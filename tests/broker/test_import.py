@@ -74,7 +74,7 @@ async def test_imported_mail_becomes_sightings_and_opens_no_case(
         code, said = await _import(env, str(box), str(tmp_path / "odd"))
         assert code == 3
         assert said["made"] == {
-            "mails": 2 * HOURS, "own": 0, "nothing_judged": 0, "undated": 0, "repeated": HOURS, "records": HOURS,
+            "mails": 2 * HOURS, "own": 0, "not_ours": 0, "nothing_judged": 0, "undated": 0, "repeated": HOURS, "records": HOURS,
             "products": {"Microsoft Exchange 2016": HOURS},
         }  # fmt: skip
         assert said["own"] == ["mx.own.example"]

@@ -109,8 +109,8 @@ def plain(name: str) -> Any:
     """The specimen of a type as JSON values, with the fields that its bytes leave out."""
     value = json.loads(msgspec.json.encode(specimens()[name]))
     for field, one in MADE["$defs"][name].get("properties", {}).items():
-        if field not in value and isinstance(value, dict):
-            value[field] = one.get("default")
+        if isinstance(value, dict) and field not in value and "default" in one:  # without one it may only be left out
+            value[field] = one["default"]
     return value
 
 

@@ -22,6 +22,9 @@ from tests.support.postfix import wait_for
 pytestmark = [pytest.mark.e2e]
 
 
+LOADED_S = 180  # reading its configuration takes an rspamd ten seconds of a core
+
+
 def test_a_real_rspamd_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The recipe's lines load, and the history that it keeps in Redis is read to the right build."""
     missing = [name for name in ("rspamd", "redis-server") if shutil.which(name) is None]
@@ -74,7 +77,9 @@ def _rspamd() -> Iterator[tuple[str, str]]:
         subprocess.Popen(command, cwd=at, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands
     ]
     try:
-        wait_for("an rspamd that answers", lambda: _answers(f"http://127.0.0.1:{scan}/ping"), 60, lambda: _log(at))
+        wait_for(
+            "an rspamd that answers", lambda: _answers(f"http://127.0.0.1:{scan}/ping"), LOADED_S, lambda: _log(at)
+        )
         yield f"http://127.0.0.1:{scan}", f"http://127.0.0.1:{control}"
     finally:
         for process in running:

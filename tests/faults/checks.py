@@ -82,11 +82,13 @@ def too_harsh(truth: Truth, answers: Iterable[Answer], skewed: Iterable[tuple[st
     """Replies that the model does not allow. skewed: edge, and from when to when its clock was off (Unix seconds)."""
     spans = list(skewed)
     for answer in answers:
-        off = [span for span in spans if span[0] == answer.edge and span[1] <= answer.ended and answer.began <= span[2]]
+        off = [s for s in spans if s[0] == answer.edge and s[1] <= answer.ended and answer.began <= s[2] + FRESH_S]
         complaint = truth.complaint(answer, any_minute=bool(off))
         if complaint:
             yield f"{answer.edge}, mail of {answer.mail.server} ({answer.mail.kind}): {complaint}"
-        elif answer.outcome in {"defer", "reject"} and any(answer.began > span[1] + FRESH_S for span in off):
+        elif answer.outcome in {"defer", "reject"} and any(
+            answer.began > span[1] + FRESH_S and answer.ended < span[2] for span in off
+        ):
             yield f"{answer.edge} refused a mail of {answer.mail.server} though its clock was off: {answer.text}"
 
 

@@ -134,8 +134,8 @@ def edge_clock_off(least_s: float) -> Inject:
             await until(lambda: _observes(world, edge.name, began), f"{edge.name} says that it only observes", DIES_S)
             await asyncio.sleep(rng.uniform(0.5, 2.5))
         finally:
+            world.skewed.append((edge.name, began, time.time()))  # set right, it is believed at once
             (edge.hands / "skew").unlink()
-            world.skewed.append((edge.name, began, time.time()))
 
     return inject
 

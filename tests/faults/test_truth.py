@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from shared.domain.records import CaseSchedule, Decision, Row
 from shared.domain.verdict import window_start
 from shared.runtime.clock import Segment
@@ -111,6 +111,13 @@ def test_an_edge_whose_clock_is_off_may_not_refuse_for_long() -> None:
     assert not [*checks.too_harsh(truth(), [answer("reject", at=101.0)], span)]
     assert [*checks.too_harsh(truth(), [answer("reject", at=104.0)], span)]
     assert not [*checks.too_harsh(truth(), [answer("reject", at=104.0)], [("edge-b", REAL0 + 100, REAL0 + 120)])]
+
+
+def test_an_edge_whose_clock_is_set_right_may_refuse_at_once() -> None:
+    """A mail that came while it was off, and is answered after that; of the minute it is not held to then."""
+    span = [("edge-a", REAL0 + 90, REAL0 + 104.005)]
+    assert not [*checks.too_harsh(truth(), [answer("reject", at=104.0)], span)]
+    assert [*checks.too_harsh(truth(), [answer("reject", at=103.0)], span)]
 
 
 def test_forgetting_changes_no_answer_to_come() -> None:

@@ -12,6 +12,7 @@ Besides, every so many inputs one is repeated to 1 MB, which must be read in tim
 Seeds are the project's own examples. A broken promise ends the run with the input in a file, which reproduces it.
 """
 
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ _SERVERS: tuple[tuple[str | None, str, str], ...] = (
     ("Ecelerity", "4.4.0", f"(envelope-from <ADDRESS>) (ecelerity 4.4.0 r(x:y)) with ESMTP id 1; {_DATE}"),
     (None, "", f"with ESMTP id 1 for <ADDRESS>; {_DATE} (envelope-from <ADDRESS>)"),
 )
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 _QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
 _runs = 0
@@ -74,7 +76,7 @@ def read_any(text: str) -> None:
 
 def client_says(text: str, server: tuple[str | None, str, str]) -> None:
     """HELO as it came, addresses as an MTA takes them: quoted, with what must be escaped escaped."""
-    helo = printable(text)[:300]
+    helo = printable(text[:300])
     address = f'"{helo[:64].translate(_QUOTED)}"@c.example'
     product, build, written = server
     reading = read_line(f"from x{helo} (c.example [192.0.2.1]) by mx.example {written.replace('ADDRESS', address)}")
@@ -93,7 +95,7 @@ def in_time(text: str) -> None:
 
 def printable(text: str) -> str:
     """*text* as SMTP can carry it in a command line."""
-    return "".join(sign if " " <= sign <= "~" else "?" for sign in text)
+    return _NOT_PRINTABLE.sub("?", text)
 
 
 def check(holds: bool, promise: str) -> None:

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import msgspec
+
 from services.edge import app as edge_app
 from services.edge import coldstart, core, follower, gate
 from services.edge.settings import EdgeSettings
@@ -26,6 +28,7 @@ from tests.support.scenario import START
 _ASKED_WITHIN = 24 * 3600
 _SAVE_EVERY = 60
 _GUARD = 300
+_BOOT = "this boot"
 
 
 class Quiet:
@@ -46,7 +49,11 @@ class ModelTime:
     def installed(self) -> Iterator[None]:
         """Let the edge's modules ask this one."""
         fake = SimpleNamespace(monotonic=lambda: float(self.now))
-        with mock.patch.object(gate, "time", fake), mock.patch.object(follower, "time", fake):
+        with (
+            mock.patch.object(gate, "time", fake),
+            mock.patch.object(follower, "time", fake),
+            mock.patch.object(coldstart, "boot_id", return_value=_BOOT),
+        ):
             yield
 
 
@@ -54,8 +61,8 @@ class EdgeModel:
     """
     error: how far its clock is off, s. cut: it does not reach the bus. frozen_on_sight: what it last heard on `control`.
 
-    newest_turn: of the newest record that its table took. known_off: the newest heartbeat that it followed showed that its
-    clock is off, and the clock was not set since.
+    newest_turn: of the newest record that its table took. known_off: the newest heartbeat that it followed, or report that the
+    bus took, showed that its clock is off, and the clock was not set since.
     """
 
     def __init__(self, name: str, folder: Path, time: ModelTime) -> None:
@@ -112,11 +119,21 @@ class EdgeModel:
         decisions, frozen = self.app.decisions, self.app.freeze.frozen
         if decisions.source == "kafka" and not decisions.difference and frozen is not None and decisions.table.ready:
             self._saved_at, self._saved_turn = self.time.now, self.newest_turn
-            self._stored = coldstart.ColdStart(records=tuple(decisions.table.records().items()), frozen=frozen)
+            records = tuple(decisions.table.records().items())
+            self._stored = coldstart.ColdStart(records=records, frozen=frozen, boot=_BOOT, broker_s=decisions.broker_s)
 
-    def write_cold_file(self, *, torn: bool) -> None:
-        """Put the file that was saved last onto the disk, whole or torn; done before a start, to spare the disk."""
+    def write_cold_file(self, *, torn: bool, up_s: int) -> None:
+        """
+        Put the file that was saved last onto the disk, whole or torn; done before a start, to spare the disk.
+
+        up_s: how long the machine had been up when it booted since; 0 if it did not.
+        """
         if self._stored is not None:
+            if up_s:  # the model's monotonic time runs on, so what was known of it then is off by that now
+                known = self._stored.broker_s
+                self._stored = msgspec.structs.replace(
+                    self._stored, boot="an earlier boot", broker_s=None if known is None else known - up_s
+                )
             coldstart.save(self.app._cold_path, self._stored)
             if torn:
                 whole = self.app._cold_path.read_bytes()
@@ -156,16 +173,20 @@ class EdgeModel:
             sink.take(record)
             self.newest_turn = record.turn
             if record.key == KEY_HEARTBEAT:
-                stamp = record.timestamp // 1000 - int(START.timestamp())
-                self.known_off = abs(self.time.now + self.error - stamp) >= _GUARD
+                self._compare(record.timestamp // 1000 - int(START.timestamp()))
         again = sink.batch_done()
         self._next["decisions"] = None if again else at + len(batch)
 
-    def begin_and_fail(self, topic: Topic, *, records: int) -> None:
-        """A reading from the beginning that breaks off midway."""
-        self.app.decisions.begin()
-        for record in topic.since(0)[:records]:
-            self.app.decisions.take(record)
+    def _compare(self, stamp: int) -> None:
+        """By what it was told last, *stamp* is now."""
+        self.known_off = abs(self.time.now + self.error - stamp) >= _GUARD
+
+    def begin_and_fail(self, decisions: Topic, control: Topic, *, records: int) -> None:
+        """A reading of both topics from the beginning that breaks off midway."""
+        for sink, topic in ((self.app.decisions, decisions), (self.app.freeze, control)):
+            sink.begin()
+            for record in topic.since(0)[:records]:
+                sink.take(record)
         self.lose_bus()
 
     def hear_control(self, topic: Topic) -> None:
@@ -214,10 +235,12 @@ class EdgeModel:
             self.outbox.append(queue.popleft())
         return str(reply or "")
 
-    def publish(self, partitions: list[Topic]) -> None:
-        """Evidence that waited, and behind it the marks, if it may write them."""
+    def publish(self, partitions: list[Topic], *, reports: bool) -> None:
+        """Its report, if it *reports* just now; evidence that waited, and behind it the marks, if it may write them."""
         at, now = self.time.now, self.clock.now()
-        self.app.decisions.hear(START + timedelta(seconds=at))  # the bus takes its report
+        if reports:
+            self.app.decisions.hear(START + timedelta(seconds=at))
+            self._compare(at)
         for key, record in self.outbox:
             number = sum(record.facts.peer.encode()) % len(partitions)
             partitions[number].append(key.peer.encode(), None, at=at, what=record)

@@ -3,8 +3,9 @@ What must hold at every step, for every edge and every message that could come i
 
 1. The verdict is at most what the second law allowed at the turn whose heartbeat the edge judges by.
 2. That turn's H lies no further back than `stale_after` (and the clock guard): so 1 speaks of the last `stale_after`.
+   Else the edge observes, whether or not it has anything to refuse in that minute.
 3. Nothing is refused that is frozen on sight, exempt by the local file, a bounce, to postmaster, or a neighbour's; nor
-   by an edge that knows that its clock is off.
+   by an edge that knows that its clock is off: frozen or off it observes.
 4. In one clock hour no more minutes are refused than the row says.
 """
 
@@ -43,6 +44,10 @@ class Oracle:
     def check(self, edge: EdgeModel, now: int, *, dense: bool) -> None:
         """All probes at *now* (seconds since `START`)."""
         self._counts["edge minutes"] += 1
+        if edge.heartbeat is not None and not edge.app.gate.observing():
+            self._counts["edge minutes in which it would refuse"] += 1
+            self._check_age(edge, now)
+            self._check_sight(edge)
         watched = self._watched(edge)
         refused = self._ask(edge, MESSAGES[watched][watched.shows[0]], now, dense=dense) != "pass"
         sender = self._random.choice(SENDERS)
@@ -70,12 +75,14 @@ class Oracle:
             self._count_truth(edge, shown, outcome)
             return action
         self._counts[f"probes: {action}"] += 1
+        self._counts["probes: refused by the file of a start without the bus"] += edge.app.decisions.source == "file"
         allowed = self._allowed(edge, shown)
         if MILDNESS[action] > MILDNESS[allowed]:
             raise Harsher(
                 f"{edge.name} says {action} to {shown.sender.name} showing {shown.show}; allowed is {allowed}"
             )
         self._check_age(edge, now)
+        self._check_sight(edge)
         self._check_never(edge, shown)
         if dense:
             self._check_minutes(edge, shown, outcome)
@@ -114,13 +121,15 @@ class Oracle:
         turn = self._law.told[edge.heartbeat or b""]
         age = now - self._law.rulings[turn].h
         if age > STALE_AFTER + TOLERANCE:
-            raise Harsher(f"{edge.name} refuses by an H that is {age} s old; {STALE_AFTER} is the bound")
+            raise Harsher(f"{edge.name} judges by an H that is {age} s old; {STALE_AFTER} is the bound")
+
+    def _check_sight(self, edge: EdgeModel) -> None:
+        if edge.is_frozen():
+            raise Harsher(f"{edge.name} would refuse while frozen on sight")
+        if edge.known_off:
+            raise Harsher(f"{edge.name} would refuse though it knows that its clock is off")
 
     def _check_never(self, edge: EdgeModel, shown: Shown) -> None:
-        if edge.is_frozen():
-            raise Harsher(f"{edge.name} refuses while frozen on sight")
-        if edge.known_off:
-            raise Harsher(f"{edge.name} refuses though it knows that its clock is off")
         if edge.exempt_peer == shown.sender.peer:
             raise Harsher(f"{edge.name} refuses {shown.sender.name}, whose peer is exempt")
         if shown.above or shown.sender.name == "beside.example":

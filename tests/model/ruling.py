@@ -37,8 +37,9 @@ class Case:
 
 
 class Left(NamedTuple):
-    """What a released case leaves behind: how long it had stood, the law time of its release, when the cure was seen."""
+    """What a released case leaves behind: its floor, how long it had stood, the law time of its release, when the cure was seen."""
 
+    floor: Builds
     stood: int
     released: int
     cured: int

@@ -9,7 +9,8 @@ import msgspec
 from services.edge.core import MessageSeen, Seen, see
 from shared.domain.build import Build
 from shared.domain.catalogue import load_catalogue
-from shared.domain.policy import Connector, FloorWave, Notices, Policy, Stage
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Connector, Notices, Policy, Stage
 from tests.support.edge import message
 from tests.support.scenario import START, policy_for
 

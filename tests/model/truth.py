@@ -149,8 +149,11 @@ class Truth:
         if full and not cured and not dropped:
             return
         mixed = self._mixed(known, reading, connector, seen) if below else None
+        moves = self._to_move(known, ids, reading) if below else None
         hours, counted = self._hours(known, reading, seen, below=below, met=met and name in lifts)
-        if not (cured or dropped or counted or mixed or _is_news(known, reading, tie, connector, seen, below=below)):
+        if not (
+            cured or dropped or counted or mixed or moves or _is_news(known, reading, tie, connector, seen, below=below)
+        ):
             return
         if not cured and not facts.imported:
             self._follow(ids, connector)
@@ -159,12 +162,14 @@ class Truth:
         for other in dropped:
             other.hours = [hour for hour in other.hours if hour[1] != reading.product]
         for case in cured:
-            case.left = Left(case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
+            case.left = Left(case.floor, case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
             case.ends, case.waiting, case.held = self.law_now + self.policy.release_hours * HOUR, [], None
         if mixed is not None and mixed.left is not None:
             self._open_again(mixed, mixed.left.stood)
-        if below and floor is not None:
-            self._open(server, reading.product, floor, connector, self._counts_at(seen))
+        if moves is not None:
+            self._move(server, moves, connector, tie)
+        elif below and floor is not None:
+            self._open(server, reading, floor, connector, self._counts_at(seen))
         self._cases = None
 
     def _comes_late(self, known: Server | None, reading: Reading, floor: Builds | None, seen: int) -> bool:
@@ -200,6 +205,21 @@ class Truth:
         day = w.utc_day(self.at)
         refuses = w.may_refuse(self.policy, connector=connector, tie=known.tie, product=case.product, day=day)
         return case if refuses and w.is_below(reading, case.floor) else None
+
+    def _to_move(self, known: Server | None, ids: list[tuple[str, str]], reading: Reading) -> Case | None:
+        """The open case of another id of the message, which it is below the floor of; where the best id has none."""
+        if known is not None and known.case_of(reading.product) is not None:
+            return None
+        cases = [self.servers[name].case_of(reading.product) for _, name in ids[1:] if name in self.servers]
+        return next((case for case in cases if case and case.ends is None and w.is_below(reading, case.floor)), None)
+
+    def _move(self, home: Server, case: Case, connector: str, tie: str) -> None:
+        """With all that it has; its mode is that of the best id's connector."""
+        for server in self.servers.values():
+            server.cases = [one for one in server.cases if one is not case]
+        home.cases.append(case)
+        home.hours = [hour for hour in home.hours if hour[1] != case.product]
+        self._set_clocks(home, connector, tie)
 
     def _open_again(self, case: Case, stood: int) -> None:
         """As it was released; the first time it is held for some days."""
@@ -249,14 +269,16 @@ class Truth:
         """The law time at which a sighting counts: now, or later by as much as it was seen behind H; in a hold, now."""
         return self.law_now + (max(0, seen - self.h) if self.held_since is None else 0)
 
-    def _open(self, server: Server, product: str, floor: Builds, connector: str, day0: int) -> None:
+    def _open(self, server: Server, reading: Reading, floor: Builds, connector: str, day0: int) -> None:
+        product = reading.product
         if len([hour for hour in server.hours if hour[1] == product]) < self.policy.opening_hours:
             return
         server.hours = [hour for hour in server.hours if hour[1] != product]
         case = Case(product, floor, enforced=False, rows=[], waiting=[])
         left, enforced = server.left.pop(product, None), w.enforces(self.policy, connector)
         soon = left is not None and self.law_now - left.released <= self.policy.relapses.days * DAY
-        self._plan(case, day0, enforced=enforced, stood=left.stood if left and soon and enforced else 0)
+        again = left is not None and w.is_below(reading, left.floor)  # who met that floor owes nothing to a higher one
+        self._plan(case, day0, enforced=enforced, stood=left.stood if left and soon and again and enforced else 0)
         server.cases.append(case)
 
     def _plan(self, case: Case, day0: int, *, enforced: bool, stood: int = 0) -> None:
@@ -322,8 +344,9 @@ class Truth:
         """What became of a notice; one of an earlier clock, or of a case that is over, changes nothing."""
         if key is None or not delivered or key[0] not in self.servers:
             return
-        server, case, clock = key
-        if any(one is case for one in self.servers[server].cases) and case.clock == clock and case.enforced:
+        _, case, clock = key
+        alive = any(one is case for server in self.servers.values() for one in server.cases)
+        if alive and case.clock == clock and case.enforced:
             case.delivered = self.law_now
 
     # -- the ruling -------------------------------------------------------------------------------------------------

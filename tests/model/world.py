@@ -15,7 +15,7 @@ from shared.domain.records import AdoptPolicy, MailEvidence, Mark, ReportNotice,
 from shared.domain.records import Origin as RecordOrigin
 from shared.messaging import topics as t
 from shared.messaging.codec import encode
-from tests.model.bus import Topic
+from tests.model.bus import StoredRecord, Topic
 from tests.model.edge_model import EdgeModel, ModelTime
 from tests.model.law_model import LawModel
 from tests.model.oracle import Oracle
@@ -102,14 +102,13 @@ class World:
             if self._chance(one_in) and self._up(what):
                 self.away_until[what] = self.time.now + self.random.randint(1, self.random.choice((HOUR, longest)))
                 self._tell(f"outage of {what}: {self.away_until[what] - self.time.now} s")
-                if self.random.random() < 0.3:  # nothing comes that would show it
-                    self._set_back(self.random.choice(self.edges))
+                self._befall_within(self.random.choice(self.edges))
         if self._chance(30 if abs(self.enforcer_error) > GUARD else 300):
             self.enforcer_error = self._error()
             self._tell(f"enforcer's clock: off by {self.enforcer_error} s")
         if self._chance(60 if self.law.fold.law.frozen else 500):
             self._freeze(frozen=self.random.random() < (0.2 if self.law.fold.law.frozen else 0.8))
-        if self._chance(400):
+        if self._chance(200):
             self._adopt()
         if self._chance(100):
             self._tell("compaction")
@@ -135,6 +134,16 @@ class World:
         if self._chance(400):
             self._write_local(edge)
 
+    def _befall_within(self, edge: EdgeModel) -> None:
+        """In an outage its clock may be set back, which nothing shows, and its process or machine start anew."""
+        again = edge.running and self.random.random() < 0.3
+        if again:
+            self._turn_edge(edge)
+        if self.random.random() < 0.3:
+            self._set_back(edge)
+        if again:
+            self._turn_edge(edge)
+
     def _set_back(self, edge: EdgeModel) -> None:
         edge.error, edge.known_off = -self.random.choice((HOUR, 4 * HOUR, 40 * DAY)), False
         edge.set_time()
@@ -155,16 +164,13 @@ class World:
             self._tell(f"edge stopped: {edge.name}")
             return
         torn = self.random.random() < 0.2
-        if GUARD <= abs(edge.error) < DAY:
-            edge.error = (
-                0  # a clock that is wrong by hours at a start without a bus: nobody can know how old the file is
-            )
-        edge.write_cold_file(torn=torn)
+        up_s = self.random.choice((HOUR, 3 * HOUR, 40 * DAY)) if self.random.random() < 0.2 else 0
+        edge.write_cold_file(torn=torn, up_s=up_s)
         edge.start()
         if self.random.random() < 0.7:
             edge.cut = True
             edge.lose_bus()
-        self._tell(f"edge started: {edge.name}, cut {edge.cut}, file torn {torn}")
+        self._tell(f"edge started: {edge.name}, cut {edge.cut}, file torn {torn}, machine booted {up_s > 0}")
 
     def _write_local(self, edge: EdgeModel) -> None:
         kind = self.random.choice(("", "", "freeze = true", "freeze = maybe", "exempt"))
@@ -190,9 +196,17 @@ class World:
         if not self._up("bus"):
             return
         request = SetFreeze(frozen=frozen, **self._asked())  # type: ignore[arg-type]  # fields as they are
+        told = [what for what in map(self._could_come_again, self.control.records) if what is not None]
+        if told and self.random.random() < 0.2:  # one of before is told again, perhaps after what was asked since
+            request = self.random.choice(told)
         for _ in range(self.random.choice((1, 1, 1, 2))):
             self.control.append(t.KEY_FREEZE, encode(request), at=self.time.now, what=request)
-        self._tell(f"{'freeze' if frozen else 'unfreeze'} asked")
+        self._tell(f"{'freeze' if request.frozen else 'unfreeze'} asked")
+
+    def _could_come_again(self, record: StoredRecord) -> SetFreeze | None:
+        """Whoever sends again, or reads again, does so within the 14 days for which a request is kept."""
+        age_s = int(START.timestamp()) + self.time.now - record.timestamp // 1000
+        return record.what if isinstance(record.what, SetFreeze) and age_s < 14 * DAY else None
 
     def _adopt(self) -> None:
         policy = varied(self.random, self.law.fold.policy)
@@ -257,7 +271,7 @@ class World:
     def _edges_publish(self) -> None:
         for edge in self.edges:
             if edge.running and not edge.cut:
-                edge.publish(self.partitions)
+                edge.publish(self.partitions, reports=self.random.random() < 0.8)
 
     def _detect(self) -> None:
         for number, topic in enumerate(self.partitions):
@@ -298,7 +312,7 @@ class World:
                     edge.lose_bus()
                 continue
             if self.random.random() < 0.002:
-                edge.begin_and_fail(self.law.decisions, records=self.random.randint(0, 50))
+                edge.begin_and_fail(self.law.decisions, self.control, records=self.random.randint(0, 50))
                 self._tell(f"reading broke off: {edge.name}")
                 continue
             slow = self.random.random() < 0.2

@@ -40,6 +40,7 @@ HAPPENED = (
     "AccusationDropped",
     "probes: defer",
     "probes: reject",
+    "probes: refused by the file of a start without the bus",
     "minutes counted",
     "passed, sampled: pass_observing",
     "passed, sampled: pass_no_verdict_possible",

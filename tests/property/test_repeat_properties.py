@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from services.enforcer.inputs import Inputs
 from shared.domain.build import Build
+from shared.domain.floors import FloorWave
 from shared.domain.fold import Fold
-from shared.domain.policy import FloorWave, Policy
+from shared.domain.policy import Policy
 from shared.domain.repeats import Glimpse
 from shared.messaging import topics as t
 from shared.messaging.codec import encode

@@ -82,6 +82,9 @@ def acts_story(tell: Callable[[World], None] = lambda _: None) -> World:
     world.ask(SetExemption, kind="connector", target="internet", owner="ops", until=world.now + 9 * DAY)
     world.see()
     tell(world)
+    world.open_case()
+    world.see(client_name=NAME, client_resolve="ok")
+    tell(world)
     return world
 
 

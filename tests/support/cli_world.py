@@ -75,9 +75,14 @@ class CliWorld:
             if record.seq >= seq:
                 yield stored
 
-    async def table(self, settings: CommonSettings, topic: str) -> dict[bytes, bytes]:
+    async def table(
+        self, settings: CommonSettings, topic: str, *, wanted: Callable[[bytes, bytes], bool] | None = None
+    ) -> dict[bytes, bytes]:
         """As `bus.table`."""
-        return {record.key: record.value async for record in self.each(settings, None, topic)}
+        return {
+            record.key: record.value if wanted is None or wanted(record.key, record.value) else b""
+            async for record in self.each(settings, None, topic)
+        }
 
 
 @asynccontextmanager

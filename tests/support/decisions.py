@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from shared.domain.build import Build
+from shared.domain.floors import Floor
 from shared.domain.fold import digest_of
-from shared.domain.policy import Floor, Policy, parse_policy, shipped_policy_text
+from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import CaseSchedule, Decision, Heartbeat, PolicyRecord, Row
 from shared.messaging.codec import encode
 from shared.messaging.decisions import DecisionTable

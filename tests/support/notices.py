@@ -6,7 +6,8 @@ import msgspec
 
 from shared.domain import events as e
 from shared.domain.build import parse_build
-from shared.domain.policy import Floor, parse_policy, shipped_policy_text
+from shared.domain.floors import Floor
+from shared.domain.policy import parse_policy, shipped_policy_text
 from shared.domain.records import Contact, Row
 
 DAY_0 = datetime(2026, 11, 24, 11, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from services.cli.live_state import Live
 from shared.domain import events as e
 from shared.domain.ahead import Ahead, CaseRow, ahead_of, case_rows, floors_ahead
 from shared.domain.build import Build
-from shared.domain.policy import FloorWave
+from shared.domain.floors import FloorWave
 from tests.support.scenario import E2016, FLOOR_2016, SERVER, World, policy_for, reading
 
 

@@ -159,6 +159,12 @@ def test_a_case_is_named_by_its_number_its_server_or_an_address(
     assert fields(request) == {"server": SERVER, "case": int(number), **more}
 
 
+def test_the_next_stage_to_sign_is_told_of_a_case_that_is_held(shell: Shell) -> None:
+    """Its way of before is kept, and goes on."""
+    shell.patchgate("dispute", SERVER, *WHO)
+    assert [fields(one)["stage"] for one in shell.asks("sign", SERVER)] == [5]
+
+
 def test_of_several_cases_of_a_server_one_is_chosen(shell: Shell) -> None:
     """By product or by number; else the choices are named, and nothing is asked."""
     error = shell.refused("dispute", BRANCH, *WHO)
@@ -169,6 +175,14 @@ def test_of_several_cases_of_a_server_one_is_chosen(shell: Shell) -> None:
             [request] = shell.asks("dispute", *arguments)
             assert fields(request) == {"server": BRANCH, "case": int(number)}
     assert "no case about Nothing; it has" in shell.refused("dispute", BRANCH, "--product", "Nothing", *WHO)
+
+
+def test_an_address_with_several_servers_names_them(shell: Shell) -> None:
+    """One must be chosen; the id of one is no other's."""
+    shell.world.open_case(name="second.alt.example", helo="second.alt.example")
+    error = shell.refused("dispute", PEER, *WHO)
+    assert f"2 servers are known by {PEER}; name one: {SERVER}, second.alt.example@{PEER}" in error
+    assert [fields(one)["server"] for one in shell.asks("dispute", SERVER)] == [SERVER]
 
 
 def test_several_are_asked_in_one_call(shell: Shell) -> None:
@@ -204,6 +218,7 @@ def test_a_case_that_is_over_is_asked_for_by_its_number(shell: Shell) -> None:
         (["dispute", "9" * 5000], "no server 999"),
         (["dispute", NEVER_SEEN], "no server never.seen.example@192.0.2.9 is known"),
         (["dispute", "192.0.2.99"], "no server 192.0.2.99 is known"),
+        (["dispute", "92.0.2.7"], "no server 92.0.2.7 is known"),  # the end of another address is not that one
         (["dispute", SERVER, "--id", "short"], "--id takes 8 to 64 of A-Z a-z 0-9 . _ : -"),
         (["dispute", SERVER, "--why", "w" * 501], "why"),
         (["dispute"], "Missing argument"),
@@ -222,6 +237,8 @@ def test_a_case_that_is_over_is_asked_for_by_its_number(shell: Shell) -> None:
         (["exempt", SERVER, "--owner", "ben", "--until", "2026-12-24T18:00"], "has no zone: write 2026-12-24T18:00Z"),
         (["exempt", SERVER, "--owner", "ben", "--until", "soon"], "'soon' is no instant"),
         (["exempt", SERVER, "--owner", "ben", "--days", "367"], "less than or equal to 366"),
+        (["exempt", "192.0.2.0/24", "--lift"], "192.0.2.0/24 is no address; one address is meant"),
+        (["exempt", "2001:db8::/48", "--lift"], "2001:db8::/48 is no address"),
         (["mode", "watch"], "watch"),
         (["mode", "observe", "--connector", "c" * 41], "connector"),
         (["correct", NEVER_SEEN, "--lift"], "no server never.seen"),
@@ -371,6 +388,7 @@ def test_done_is_told_with_the_record_and_the_laws_words(shell: Shell) -> None:
         (["mode", "observe"], "Mode observe for the whole policy: done"),
         (["mode", "observe", "--connector", "branch"], "Mode observe for connector branch: done"),
         (["acknowledge", SERVER], f"({SERVER}): done (log record"),
+        (["sign", SERVER], "Signature for stage 5 of case"),
         (["correct", SERVER], f"({SERVER}): done (log record"),
         (["correct", SERVER, "--lift"], f"End of the correction of {SERVER}: no effect"),
     ],
@@ -473,6 +491,7 @@ def test_a_case_is_explained_by_its_number(shell: Shell) -> None:
     assert f"case opened about {E2007} (log seq {number})" in history
     assert history.count("dispute asked by anna: done, mail passes") == 1
     assert E2016 not in history
+    assert history.count("  held: its admin disputes it") == 1
     assert f"Case {number} about {E2007}: it" in told.out
     assert f"Case {other} about {E2016}: it" in told.out
 

@@ -1,11 +1,19 @@
 """Which server a question is about: by id, by address, by the queue id of a refused mail."""
 
+from collections.abc import Callable
+
 import pytest
 
+from services.cli import explain
 from services.cli.common import CommandError
 from services.cli.explain import is_queue_id, server_asked_for, verdict_text
+from shared.domain.explain import explain as explanation_of
+from shared.domain.explanation import Explanation
 from shared.domain.fold import encode_server
-from shared.domain.records import Row, VerdictGiven
+from shared.domain.records import PolicyRecord, Row, VerdictGiven
+from shared.domain.state import Position
+from shared.messaging.codec import encode
+from shared.runtime.settings import CommonSettings
 from tests.support.scenario import E2016, NAME, PEER, SERVER, START, World
 
 
@@ -115,3 +123,50 @@ def test_a_verdict_is_told_with_all_that_brought_it(would_be: bool, told: str) -
         "record 17",
     ):
         assert part in text
+
+
+class Table:
+    """`enforcer-state` without a broker. kept: values that were kept, in all readings together."""
+
+    def __init__(self, world: World) -> None:
+        self.kept = 0
+        self._state = {
+            **{name.encode(): encode_server(server) for name, server in world.fold.servers.items()},
+            b"position": encode(Position(offsets={}, law=world.fold.law, marks=(), counts={})),
+            b"policy": encode(PolicyRecord(policy=world.fold.policy)),
+        }
+
+    async def __call__(  # noqa: D102 - stands for `bus.table`
+        self, _settings: CommonSettings, _topic: str, *, wanted: Callable[[bytes, bytes], bool]
+    ) -> dict[bytes, bytes]:
+        found = {key: value if wanted(key, value) else b"" for key, value in self._state.items()}
+        self.kept += sum(bool(value) for value in found.values())
+        return found
+
+
+BRANCH = "198.51.100.9"
+"""Lies in a connector."""
+
+
+@pytest.mark.parametrize("asked", [BRANCH, f"{NAME}@branch"])
+async def test_only_what_matters_is_kept_of_the_state_and_what_stands_beside_a_server_counts(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an address, too, from which the same name's other id was never seen: its case is milder, and so is the verdict."""
+    world = World()
+    for number in range(50):
+        world.see(name=f"other{number}.alt.example", peer=f"203.0.113.{number}")
+    world.see(client_name=NAME, client_resolve="ok")
+    world.open_case(peer=BRANCH, client_name=NAME, client_resolve="ok")
+    table = Table(world)
+    monkeypatch.setattr(explain, "table", table)
+    beside: list[str] = []
+
+    def noting(*args: object, **named: object) -> Explanation:
+        beside.extend(server.server for server in named["beside"])  # type: ignore[attr-defined]  # servers
+        return explanation_of(*args, **named)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(explain, "explanation_of", noting)
+    found = await explain._explained(CommonSettings(), asked)
+    assert (found.server, beside) == (f"{NAME}@branch", [NAME])
+    assert table.kept <= 6

@@ -133,3 +133,34 @@ def test_every_module_of_the_table_has_one_way_to_be_mounted() -> None:
     for module, _ in COMMANDS.values():
         commands = import_module(module)
         assert hasattr(commands, "register") or isinstance(commands.app, typer.Typer)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only some systems have a disk that is always full")  # noqa: PTH110
+def test_an_output_without_room_is_one_line() -> None:
+    """No traceback, and no second complaint when the process ends."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "services.cli", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("patchgate: the output could not be written whole: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), (b"\xff\xfe", "it is no UTF-8 text")]
+)
+def test_a_named_file_that_cannot_be_read_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, why: str
+) -> None:
+    """With its path and the reason, in words and not as a library says it."""
+    named = tmp_path / "policy.toml"
+    if content is not None:
+        named.write_bytes(content)
+    assert run(["look", str(tmp_path), "--policy", str(named)]) == 1
+    assert spoken(capsys) == f"patchgate: {named} cannot be read: {why}\n"

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,16 @@ from services.cli.policy_diff import Diffed, diffed
 from services.cli.policy_text import policy_text
 from shared.domain import events as e
 from shared.domain.answer import Answer
-from shared.domain.policy import Connector, Protected, parse_policy, shipped_policy_text
+from shared.domain.policy import (
+    Caps,
+    Connector,
+    Disputes,
+    Pauses,
+    Protected,
+    Relapses,
+    parse_policy,
+    shipped_policy_text,
+)
 from shared.domain.records import SetFreeze
 from tests.support.scenario import START, World, policy_for
 
@@ -42,6 +52,61 @@ def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.Captur
     told = msgspec.json.decode(capsys.readouterr().out)
     assert (told["ok"], told["version"], told["enforced_connectors"]) == (True, 3, ["internet", "branch"])
     assert [[cost["retry_minutes"] for cost in stage["costs"]] for stage in told["mail"]] == [[5, 15, 30, 60]] * 8
+
+
+_PLAIN: tuple[tuple[dict[str, Any], list[str]], ...] = (
+    (
+        {},
+        [
+            "Caps: on one UTC day at most 5 cases, or 1 in 100 of the open ones where that is more, begin to be refused; the others wait, first due first.",
+            "Pauses: each owner has 90 days a calendar year.",
+            "Disputes: a case stands at most 14 days while no operator decides.",
+            "Relapses: below the floor again within 30 days after a release, a case goes on where it stood; seen below and at the floor by turns, it stands at most 14 days.",
+            "Protected: nobody.",
+        ],
+    ),
+    (
+        {
+            "caps": Caps(newly_blocked_per_day=7, newly_blocked_percent_of_open_cases=0),
+            "pauses": Pauses(days_per_year=0),
+            "disputes": Disputes(days=1),
+            "relapses": Relapses(days=0),
+            "protected": (
+                Protected(
+                    title="Clinics", domains=tuple(f"{name}.example" for name in "abcdef"), connectors=("branch",)
+                ),
+                Protected(title="The branch", connectors=("branch",)),
+            ),
+        },
+        [
+            "Caps: on one UTC day at most 7 cases begin to be refused; the others wait, first due first.",
+            "Pauses: nobody may pause.",
+            "Disputes: a case stands at most 1 day while no operator decides.",
+            "Relapses: each new case begins at day 0; seen below and at the floor by turns, it stands at most 14 days.",
+            "Protected: Clinics (a.example, b.example, c.example, d.example, e.example and 2 more); The branch (branch): each blocking step needs the signature of an operator.",
+        ],
+    ),
+    ({"caps": None}, ["Caps: none; on one day as many cases may begin to be refused as fall due."]),
+)
+
+
+@pytest.mark.parametrize(("changes", "told"), _PLAIN)
+def test_check_says_in_plain_words_how_fast_and_who_is_spared(
+    changes: dict[str, Any], told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number of the policy is a sentence before it is signed for; scripts get the numbers."""
+    file = tmp_path / "policy.toml"
+    policy = policy_for("enforce", **changes)
+    file.write_text(policy_text(policy))
+    assert run(["policy", "check", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("Caps: "))
+    assert lines[begin : begin + len(told)] == told
+    assert run(["policy", "check", str(file), "--json"]) == 0
+    answer = msgspec.json.decode(capsys.readouterr().out)
+    assert answer.get("caps") == msgspec.to_builtins(policy.caps)
+    assert answer["pauses"] == msgspec.to_builtins(policy.pauses)
+    assert len(answer.get("protected", ())) == len(policy.protected)
 
 
 def test_check_lists_every_error_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

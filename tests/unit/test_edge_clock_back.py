@@ -1,4 +1,4 @@
-"""An edge that hears nothing more, and whose clock is set back: its table grows old all the same."""
+"""An edge that hears nothing more, and whose clock is set: its table grows old all the same."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 
 from services.edge import follower
-from shared.messaging.decisions import DecisionTable
 from tests.support.decisions import decision, heartbeat, records_of, table_of
 from tests.support.edge import Bench, StoredRecord, message
 
@@ -33,13 +32,25 @@ def refuses(bench: Bench) -> bool:
 
 
 def test_a_clock_that_is_set_back_makes_the_table_no_younger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set back by four hours, four hours after the last heartbeat: two hours later the edge only observes."""
+    """Set back by four hours, four hours after the last heartbeat: H looks young, and the clock is not believed."""
     moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
-    for key, value in records_of(BLOCKED):
-        bench.decisions.take(StoredRecord(key, value))
-    moment.passes(bench, 4 * HOUR, shown=timedelta(minutes=1))
+    bench.decisions.hear(bench.clock.utc)
+    moment.passes(bench, 4 * HOUR)
     assert refuses(bench)
-    moment.passes(bench, 2 * HOUR + timedelta(seconds=1))
+    moment.passes(bench, 3 * HOUR, shown=-HOUR)
+    assert not refuses(bench)
+    assert bench.outlet.verdicts[-1].spared_why == "own clock and broker's differ"
+
+
+def test_a_clock_that_is_set_right_again_knows_how_old_the_table_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was heard meanwhile: it is believed as before, and H is as old as it says."""
+    moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
+    bench.decisions.hear(bench.clock.utc)
+    moment.passes(bench, HOUR, shown=-HOUR)
+    assert not refuses(bench)
+    moment.passes(bench, HOUR, shown=3 * HOUR)
+    assert refuses(bench)
+    moment.passes(bench, 4 * HOUR + timedelta(seconds=1))
     assert not refuses(bench)
     assert bench.outlet.verdicts[-1].spared_why == "the newest heartbeat is too old"
 
@@ -47,6 +58,7 @@ def test_a_clock_that_is_set_back_makes_the_table_no_younger(monkeypatch: pytest
 def test_reading_the_same_heartbeat_again_makes_it_no_younger(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is set back, and the table is read again from its beginning: H is the old one."""
     moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
+    bench.decisions.hear(bench.clock.utc)
     assert refuses(bench)
     moment.passes(bench, 7 * HOUR, shown=HOUR)
     bench.decisions.begin()
@@ -56,21 +68,10 @@ def test_reading_the_same_heartbeat_again_makes_it_no_younger(monkeypatch: pytes
     assert not refuses(bench)
 
 
-def test_a_table_of_the_file_grows_old_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start without Kafka: the file's H counts from its age at the start."""
-    moment, bench = Moment(monkeypatch), Bench()
-    stored: DecisionTable = table_of(BLOCKED)
-    bench.decisions._cold_start = lambda: stored
-    bench.clock.utc += 5 * HOUR
-    bench.decisions.away(OSError("away"))
-    assert refuses(bench)
-    moment.passes(bench, HOUR + timedelta(seconds=1), shown=-4 * HOUR)
-    assert not refuses(bench)
-
-
 def test_a_newer_heartbeat_makes_the_table_young_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven hours of silence, then the enforcer is back."""
     moment, bench = Moment(monkeypatch), Bench(table_of(BLOCKED))
+    bench.decisions.hear(bench.clock.utc)
     assert refuses(bench)
     moment.passes(bench, 7 * HOUR)
     assert not refuses(bench)

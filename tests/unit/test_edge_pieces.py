@@ -7,7 +7,7 @@ from services.edge.core import EvidenceKey, may_cure, see
 from services.edge.novelty import CURES_PER_NAME, PIECES_PER_NAME, Novelty
 from shared.domain.build import Build
 from shared.domain.catalogue import load_catalogue
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from tests.support.decisions import NOON, PATCHED, decision, line_2007, line_of, shipped_policy, table_of
 from tests.support.edge import Bench, later, message
 

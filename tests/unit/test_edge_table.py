@@ -77,7 +77,7 @@ def test_cold_start_file_gives_the_same_table(tmp_path: Path) -> None:
     coldstart.save(path, coldstart.ColdStart(records=tuple(table.records().items()), frozen=True))
     loaded = coldstart.load(path)
     assert loaded is not None
-    assert loaded[1] is True
+    assert loaded[1].frozen is True
     assert (loaded[0].digest, loaded[0].heartbeat, loaded[0].policy) == (table.digest, table.heartbeat, table.policy)
     assert list(path.parent.iterdir()) == [path]
 

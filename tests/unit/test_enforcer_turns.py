@@ -308,6 +308,23 @@ async def test_a_clock_that_is_set_between_two_heartbeats_dates_nothing(bench: B
     assert len(bench.producer.committed) == committed
 
 
+async def test_a_clock_that_is_set_while_a_heartbeat_is_committed_dates_nothing(bench: Bench) -> None:
+    """The guard has looked, and the commit goes on: the next turn that writes anything knows that the clock was set since."""
+    ends = bench.producer.__aexit__
+
+    async def sets_the_clock(*error: Any) -> None:
+        bench.clock.off = timedelta(days=40)
+        await ends(*error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Producer, "__aexit__", lambda _self, *error: sets_the_clock(*error))
+        await bench.begin()
+    committed = len(bench.producer.committed)
+    with pytest.raises(ConfigError, match="set both by NTP"):
+        await bench.turns.turn()
+    assert len(bench.producer.committed) == committed
+
+
 async def test_a_clock_that_is_set_right_is_looked_at_once(bench: Bench) -> None:
     """Within the guard it goes on, and its heartbeats come at their time again."""
     await bench.begin()

@@ -201,18 +201,19 @@ def test_cases_follow_the_connector_in_which_their_server_is_seen() -> None:
     assert world.fold.servers[SERVER].cases[0].rows[0].since == world.fold.law.now
 
 
-@pytest.mark.parametrize(("mode", "stopped"), [("observe", [SERVER]), ("enforce", [])])
-def test_a_server_in_a_connector_that_is_only_observed_is_observed_under_all_its_ids(
+@pytest.mark.parametrize(("mode", "stopped"), [("observe", ["ex07.alt.example@plant"]), ("enforce", [])])
+def test_a_case_moves_into_the_connector_in_which_its_server_is_seen_and_follows_its_mode(
     mode: str, stopped: list[str]
 ) -> None:
-    """A policy puts the peer into a connector: its old case must not refuse there; an enforced one has its own clock."""
+    """A policy puts the peer into a connector: the case is of the id there, and nothing of it is left under the old one."""
     world = World()
     world.open_case()
     world.pass_time(DAY)
     plant = Connector(name="plant", kind="on-premises", owner="it", ranges=("192.0.2.0/24",), mode=mode)  # type: ignore[arg-type]
     world.adopt(policy_for(version=2, connectors=(*policy_for().connectors, plant)))
     assert [event.server for event in of_kind(world.see(), e.ClockStopped)] == stopped
-    assert world.fold.servers[SERVER].cases[0].enforced is not bool(stopped)
+    assert world.fold.servers[SERVER].cases == ()
+    assert world.fold.servers["ex07.alt.example@plant"].cases[0].enforced is not bool(stopped)
 
 
 def test_a_cure_does_not_start_or_stop_what_it_releases() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from shared.domain.build import Build
-from shared.domain.policy import FloorWave, Policy
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Policy
 from shared.domain.records import Decision
 from shared.domain.state import decision_of
 from shared.domain.verdict import judge

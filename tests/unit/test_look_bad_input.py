@@ -1,13 +1,16 @@
 """Bad input: told with place and reason, skipped, counted at the end, and the exit code says so; never a traceback."""
 
 import gzip
+import io
 import json
 import lzma
 import os
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import pytest
 import zstandard
@@ -196,6 +199,18 @@ def test_a_directory_without_rights_is_told(
     assert look() == (3, 1, [("secret", "cannot be read: permission denied")])
 
 
+def test_a_link_to_a_directory_elsewhere_is_told(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, look: Callable[[], Looked]
+) -> None:
+    """It is not followed, so that no circle has us; one to a directory that is read anyway is nothing."""
+    (tmp_path / "box").write_bytes(mbox(GOOD))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "round").symlink_to(tmp_path)
+    (tmp_path / "deep" / "out").symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    why = "is a link to a directory elsewhere, and is not followed: name that directory, too"
+    assert look() == (3, 1, [("deep/out", why)])
+
+
 def test_a_log_of_another_year_s_form_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
     """Its mails count, without their day."""
     text = logs.mail("2019 Nov  2 10:11:12", "4Zq1abcde", "ex.example[192.0.2.7]")
@@ -270,3 +285,105 @@ def test_a_line_of_any_size_costs_a_bounded_part_of_memory(
     assert peak < 2_000_000
     assert tally.mails == (3 if kind == "header" else 2)
     assert [trouble.place.partition(", ")[2] for trouble in tally.troubles] == ([place] if place else [])
+
+
+def test_a_mail_that_begins_where_none_may_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Behind a body, a header or a line that breaks off, and not where it is quoted: with its place, passed over, and its lines are nobody else's."""
+    begins = mbox(mail("other.example", "15.1.2507.27", address="192.0.2.9"))
+    body, header, line = mbox(GOOD + "a half"), mbox(GOOD)[:100], mbox(GOOD)[:-9]
+    (tmp_path / "body").write_bytes(body.rstrip(b"\n") + b"\n" + begins + mbox(GOOD))
+    (tmp_path / "header").write_bytes(header + begins + mbox(GOOD))
+    (tmp_path / "line").write_bytes(line + begins + mbox(GOOD))
+    (tmp_path / "quoted").write_bytes(mbox(GOOD + "\n>" + begins.decode()))
+    why = "another mail begins in the midst of one that breaks off: it is passed over"
+    told = [(f"{name}, byte {len(text)}", why) for name, text in (("body", body), ("header", header), ("line", line))]
+    assert look() == (3, 7, told)
+    peers = {one.peer for name in ("body", "header", "line", "quoted") for one in _tally(tmp_path / name).senders}
+    assert peers == {"192.0.2.7"}
+
+
+def test_what_stands_before_the_first_mail_is_told(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Blank lines and the mark of UTF-8, which some programs write, are nothing."""
+    (tmp_path / "a-text").write_bytes(b"From all of us\n\n" + mbox(GOOD))
+    (tmp_path / "b-none").write_bytes(b"From all of us\n")
+    for number, front in enumerate((b"", b"\n", b"\r\n\n\n", b"\xef\xbb\xbf", b">")):
+        (tmp_path / f"c-good{number}").write_bytes(front + mbox(GOOD))
+    why = "begins with no mail: what stands before the first one is passed over"
+    assert look() == (3, 6, [("a-text, byte 0", why), ("b-none, byte 0", why)])
+
+
+def test_mails_whose_lines_end_with_cr_alone_are_told_one_by_one(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """In a mailbox that others write rightly."""
+    bad = mbox(GOOD).replace(b"\n", b"\r")
+    (tmp_path / "a").write_bytes(mbox(GOOD) + bad + b"\n\n" + mbox(GOOD))
+    (tmp_path / "b").write_bytes(bad + b"\n\n" + mbox(GOOD))
+    assert look() == (3, 3, [(f"a, byte {len(mbox(GOOD))}", sources.CR_ALONE), ("b, byte 0", sources.CR_ALONE)])
+
+
+def test_a_mail_that_holds_a_nul_is_no_binary_file(tmp_path: Path, look: Callable[[], Looked]) -> None:
+    """Anybody can send one, and the mailbox around it counts."""
+    text = GOOD.replace("Hello", "\0Hello")
+    (tmp_path / "box").write_bytes(mbox(text, GOOD))
+    (tmp_path / "mail").write_text(text)
+    assert look() == (0, 3, [])
+
+
+@pytest.mark.parametrize("seconds", ["1e300", "-5", "-1e300", "0", "99999999999"])
+def test_a_time_out_of_all_reason_is_none(tmp_path: Path, look: Callable[[], Looked], seconds: str) -> None:
+    """In a history; the mail counts without its day."""
+    (tmp_path / "history").write_text(f'{{"rows": [{{"ip": "192.0.2.7", "unix_time": {seconds}}}]}}')
+    assert look() == (0, 1, [])
+    assert _tally(tmp_path / "history").undated == 1
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:00:00-23:00", "0001-01-01T00:00:00+23:00", "2026-11-02T99:99:99Z"])
+def test_a_stamp_out_of_all_reason_is_told(tmp_path: Path, look: Callable[[], Looked], stamp: str) -> None:
+    """In a log; the mail counts without its day."""
+    (tmp_path / "log").write_text(logs.mail(stamp, "4Zq1abcde", "ex.example[192.0.2.7]"))
+    code, mails, [(place, why)] = look()
+    assert (code, mails, place) == (3, 1, "log, byte 0")
+    assert why.startswith("has a time in no form that is known here")
+
+
+def test_a_mail_of_the_future_is_not_the_newest_of_all(tmp_path: Path) -> None:
+    """One wrong clock, and every other server would not have been seen lately; it counts without its day."""
+    later = datetime.now(UTC) + timedelta(days=3)
+    (tmp_path / "box").write_bytes(mbox(GOOD, mail("ex.example", "15.1.2507.27", later)))
+    tally = _tally(tmp_path / "box")
+    [(_, count)] = tally.senders.items()
+    assert (tally.undated, count.mails, count.last) == (1, 2, int(FIRST.timestamp()))
+
+
+def test_a_line_of_a_log_without_end_is_passed_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece reads its own bytes and a bounded part behind them, and one in which no line begins has nothing to tell."""
+    monkeypatch.setattr(sources, "PIECE_BYTES", 1_000_000)
+    place = _huge(tmp_path / "huge", "log", 20_000_000)
+    pieces, read = _pieces(tmp_path / "huge"), 0
+    real = sources.open_plain
+
+    def counting(path: str) -> Any:
+        stream = real(path)
+        plain = stream.readline
+
+        def readline(size: int) -> bytes:
+            nonlocal read
+            line = plain(size)
+            read += len(line)
+            return line
+
+        lent = MagicMock(wraps=stream, readline=readline)
+        lent.__enter__.return_value = lent
+        return lent
+
+    monkeypatch.setattr(postfix_log, "open_plain", counting)
+    tallies = [tally_of(piece, OWN) for piece in pieces]
+    assert sum(tally.mails for tally in tallies) == 2
+    assert [one.place.partition(", ")[2] for tally in tallies for one in tally.troubles] == [place]
+    assert read < 46_000_000
+
+
+def test_lines_are_given_that_begin_between_two_bytes() -> None:
+    """A line that begins before the end is given whole; the next is not even read."""
+    stream = io.BytesIO(b"one\ntwo\nthree\nfour\nfive\n")
+    assert list(sources.lines_of(stream, 2, 9, 99)) == [(4, b"two", True), (8, b"three", True)]
+    assert stream.tell() == len(b"one\ntwo\nthree\n")

@@ -2,6 +2,7 @@
 
 import gzip
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,34 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_record_is_of_a_later_day_than_now() -> None:
-    """A clock that went wrong dates nothing ahead."""
-    record = _record(_maker(FIRST - timedelta(days=1)), mail("ex.example", "15.1.2507.27"))
+    """A clock that is a little ahead dates nothing ahead."""
+    record = _record(_maker(FIRST - timedelta(hours=1)), mail("ex.example", "15.1.2507.27"))
     assert record is not None
-    assert record.facts.seen_at == FIRST - timedelta(days=1)
+    assert record.facts.seen_at == FIRST - timedelta(hours=1)
+
+
+def test_what_is_still_to_come_gives_no_record() -> None:
+    """It would be the newest of all, and release, though nobody knows when it came."""
+    maker = _maker(FIRST - timedelta(hours=1, seconds=1))
+    assert _record(maker, mail("ex.example", "15.1.2507.27")) is None
+    assert maker.made.undated == 1
+
+
+def test_the_day_is_that_of_our_own_line() -> None:
+    """Not that of the `Date` header or of the lines below, which strangers wrote."""
+    later = FIRST + timedelta(days=30)
+    text = own_line("ex.example", "ex.example", "192.0.2.7", FIRST) + exchange_line("ex.example", "15.1.2507.27", later)
+    record = _record(_maker(), f"Date: {format_datetime(later)}\n{text}Date: {format_datetime(later)}\n\n")
+    assert record is not None
+    assert record.facts.seen_at == FIRST
+
+
+def test_a_mail_that_no_own_server_took_in_proves_nothing() -> None:
+    """Who put it into the mailbox could have written all of it: the line on top must be of an own server."""
+    maker = _maker()
+    put = own_line("ex.example", "ex.example", "192.0.2.7", FIRST, by="mx.elsewhere.example")
+    assert _record(maker, put + exchange_line("ex.example", "15.1.2507.27", FIRST)) is None
+    assert (maker.made.not_ours, maker.made.records) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +142,5 @@ def test_without_a_broker_one_line_tells(
     error = capsys.readouterr().err
     assert "the broker at 127.0.0.1:1 cannot be used" in error
     assert error.count("\n") == 1
+    assert run(["import", str(tmp_path / "absent")]) == 1
+    assert "absent: cannot be read: no such file or directory" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.look.headers import received_of, seconds_of
+from services.cli.look.headers import RECEIVED_MAX, instant_of, received_of, seconds_of
 from services.cli.look.own_line import handover_of, normal, text_of
 from services.cli.look.own_names import Chains, infer, merged, note_chain
 from shared.domain.received import read_line
@@ -52,6 +52,41 @@ def test_values_are_those_of_a_whole_parser(headers: bytes) -> None:
 def test_dates_are_those_of_the_standard_library(date: str) -> None:
     """With and without day of week, seconds, and words behind the zone."""
     assert seconds_of(f" from x by y; {date}".encode()) == int(parsedate_to_datetime(date).timestamp())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '(envelope-from "a; Sun, 1 Nov 2026 00:00:00 +0000"@x.example)',
+        "(envelope-from <a;1 Nov 2026 00:00:00 +0000@x.example>)",
+        "(envelope-from a@x.example)\n\t(from x; 1 Nov 2026 00:00:00)",
+    ],
+)
+def test_what_stands_behind_the_date_dates_nothing(written: str) -> None:
+    """Some builds of Sendmail write the envelope sender there, and that is a stranger's text, as HELO is."""
+    value = f" from 1 Nov 2026 00:00:00 (ex.example [192.0.2.7])\n\tby mx.own.example (8.14.4/8.14.4) with ESMTP id 1;\n\tMon, 7 Sep 2026 08:00:00 GMT\n\t{written}"
+    assert seconds_of(value.encode()) == int(WHEN.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "instant"),
+    [(0, None), (631_152_000, 631_152_000), (1.7e9, 1_700_000_000), (4_133_980_800, None), (1e300, None)],
+)
+def test_an_instant_is_of_1990_to_2100(seconds: float, instant: int | None) -> None:
+    """What another program tells as a number of seconds can be anything."""
+    assert instant_of(seconds) == instant
+
+
+def test_the_values_of_one_mail_are_bounded() -> None:
+    """Top first; no server lets a mail make as many hops."""
+    values = received_of(b"".join(b"Received: %d\n" % number for number in range(RECEIVED_MAX + 20)))
+    assert values == [b" %d" % number for number in range(RECEIVED_MAX)]
+
+
+@pytest.mark.parametrize("date", ["31 Dec 2026 99:99:99 +0000", "31 Dec 2026 24:00:00 +0000", "31 Dec 2026 23:61:00"])
+def test_an_hour_that_is_none_dates_nothing(date: str) -> None:
+    """As a day that is none does not."""
+    assert seconds_of(f" from x by y; {date}".encode()) is None
 
 
 @pytest.mark.parametrize(

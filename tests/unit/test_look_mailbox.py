@@ -1,20 +1,25 @@
 """Mailboxes to header blocks: every mail once, whatever the mailbox, the cut and the packing."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import mailbox
+import sys
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.cli.common import CommandError
 from services.cli.look import mailbox as door
 from services.cli.look.sources import Piece, Trouble, kind_of, pieces_of
+from services.cli.look.watched import spooled
 from tests.support.mailboxes import mail, mbox
 
 THREE = mbox(*(mail(f"ex{number}.example", "15.1.2507.39", number=number) for number in range(3)))
@@ -167,3 +172,12 @@ def test_kinds_are_told_by_first_bytes() -> None:
     assert kind_of(THREE) == "mbox"
     assert kind_of(b"\xef\xbb\xbfReturn-Path: <x>\n") == "mail"
     assert kind_of(b'{"received": []}\n') == "jsonl"
+
+
+def test_a_standard_input_that_finds_no_room_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept in a file while it is read, and a disk may be full."""
+    full = Mock(buffer=Mock(read=Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))))
+    monkeypatch.setattr(sys, "stdin", full)
+    with pytest.raises(CommandError, match="set TMPDIR to a directory with room") as raised, spooled(["-"]):
+        pass
+    assert "standard input cannot be kept" in str(raised.value)

@@ -219,10 +219,11 @@ def test_a_packed_log_is_read_too(tmp_path: Path) -> None:
         b"2026-11-02T10:11:12.1+01:00 mx kernel: x\n",
         b"-- Logs begin at Mon 2026-11-02 --\nNov 02",
         b"2026 Nov  2 10:11:12 mx postfix/smtpd[1]: connect from x\n",
+        b"ted from x[192.0.2.7]\nNov  2 10:11:12 mx systemd[1]: x\n",
     ],
 )
 def test_a_log_is_told_by_its_first_line(first: bytes) -> None:
-    """Whoever wrote that."""
+    """Whoever wrote that; where it is cut, by the second."""
     assert kind_of(first) == "log"
 
 

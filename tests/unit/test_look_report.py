@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.__main__ import run
+from services.cli.look import tally
 from services.cli.look.fleet import Fleet, Server, fleet_of
 from services.cli.look.headers import received_of
 from services.cli.look.outlook import outlook_of
@@ -55,6 +56,36 @@ def test_a_tally_is_the_sum_of_its_parts() -> None:
     for start in range(0, len(mails), 3):
         add(parts, _tally(*mails[start : start + 3]))
     assert parts == _tally(*mails)
+
+
+def test_peers_and_products_are_told_apart_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the bound a further one is not kept; those that are go on counting, and so do all mails."""
+    monkeypatch.setattr(tally, "PEERS_MAX", 2)
+    monkeypatch.setattr(tally, "PRODUCTS_MAX", 1)
+    mails = [
+        mail("ex.example", "15.1.2507.27" if n % 2 == 0 else "15.2.1748.39", address=f"192.0.2.{n}") for n in range(6)
+    ]
+    counted = _tally(*mails)
+    assert (counted.mails, len(counted.senders), len(counted.peers)) == (6, 6, 2)
+    assert [(named.product, count) for named, count in counted.products.items()] == [("Microsoft Exchange 2016", 3)]
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_senders_and_days_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
+    """In one tally and in the sum of many: who is judged is kept, others count without a name, and days beyond without a day."""
+    monkeypatch.setattr(tally, "SENDERS_MAX", 2)
+    monkeypatch.setattr(tally, "DAYS_MAX", 3)
+    other = "Received: from x by ex.example (Postfix) with ESMTP id 4Zq1; Mon, 7 Sep 2026 08:00:00 +0000\n\n"
+    mails = [own_line("a", "a.example", f"192.0.2.{n}", FIRST) + other for n in range(8)]
+    mails += [mail("ex.example", "15.1.2507.27", FIRST + timedelta(days=n)) for n in range(8)]
+    whole = Tally()
+    for part in range(parts):
+        add(whole, _tally(*mails[part::parts]))
+    assert (whole.mails, whole.beyond, len(whole.senders)) == (16, 6, 3)
+    judged = [count for sender, count in whole.senders.items() if sender.run.reading is not None]
+    assert [count.mails for count in judged] == [8]
+    for one in (whole, _tally(*mails)):
+        assert one.day_entries == sum(len(count.days) for count in one.senders.values()) == 3
 
 
 def test_own_relays_are_passed_by() -> None:

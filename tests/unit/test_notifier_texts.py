@@ -15,7 +15,7 @@ from services.notifier.texts import Signature, Text, write
 from shared.domain import events as e
 from shared.domain.build import parse_build
 from shared.domain.catalogue import load_catalogue
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from tests.support.notices import DAY_0, LINE, SERVER, contact, notice_due, rows, told
 
 GOLDEN = Path(__file__).parents[1] / "data" / "notices"

@@ -8,16 +8,15 @@ import msgspec
 import pytest
 
 from shared.domain.build import Build
+from shared.domain.floors import Floor, Standing
 from shared.domain.policy import (
     Caps,
     Disputes,
-    Floor,
     Pauses,
     Policy,
     PolicyError,
     Protected,
     Relapses,
-    Standing,
     complaints_of,
     parse_policy,
     protected_by,

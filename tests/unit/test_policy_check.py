@@ -9,12 +9,15 @@ import pytest
 from services.cli.policy_text import policy_text
 from shared.domain.build import Build
 from shared.domain.catalogue import load_catalogue
+from shared.domain.floors import FloorWave
 from shared.domain.policy import (
+    Caps,
     Connector,
-    FloorWave,
     Notices,
     Policy,
     PolicyError,
+    Protected,
+    Relapses,
     Stage,
     parse_policy,
     shipped_policy_text,
@@ -23,6 +26,9 @@ from shared.domain.policy_check import Finding, check_policy
 from tests.support.scenario import E2007, E2016, FLOOR_2016, policy_for
 
 SHIPPED = shipped_policy_text()
+_BUILDS_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)
+PUBLIC_2016 = max(row.build for row in _BUILDS_2016 if row.is_public)
+PAID_2016 = min(row.build for row in _BUILDS_2016 if row.build > PUBLIC_2016)
 NEWEST_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)[-1].build
 
 
@@ -97,7 +103,13 @@ def test_errors_of_every_kind_are_told_at_once_each_with_its_line() -> None:
         ("block_minutes_per_hour = 60", "block_minutes_per_hour = 61", "block_minutes_per_hour = 61", "<= 60"),
         ('mins/hr."\nblock = "550', 'mins/hr."\nblock = "450', "block =", "must begin with a 5xx"),
         ('"15.2.1544.36", "15.2.1748.39"', '"15.2.1748.39", "15.2.1544.36"', "Exchange 2019", "oldest first"),
-        ("2023-09-01", "2023-09-01T00:00:00", "2023-09-01T00", "effective"),
+        ("2023-09-01", "2023-09-01T00:00:00", "2023-09-01T00", "without its zone: write 2023-09-01, or the day"),
+        ("2023-09-01", "2023-09-01T01:00:00+02:00", "2023-09-01T01", "write 2023-08-31, its day in UTC"),
+        ("2023-09-01", "2023-09-01T23:00:00Z", "2023-09-01T23", "write 2023-09-01, its day in UTC"),
+        ("2023-09-01", "0001-01-01T00:00:00+02:00", "0001-01-01T", "is a time: write a day that a calendar has in UTC"),
+        ("2023-09-01", "07:30:00", "07:30", "floors[2].effective: a whole day is wanted, counted in UTC, such as"),
+        ("2023-09-01", '"2023-09-01T00:00:00+02:00"', '"2023-09-01T', "a whole day is wanted"),
+        ("2023-09-01", '"soon"', '"soon"', "and it reads 'soon'"),
         ('kind = "internet"', 'kind = "internett"', "internett", "connectors[1].kind"),
         ('mode = "observe"\n\n', "mode = true\n\n", "mode = true", "mode"),
         ("[notices]", "[[notices]]", "[[notices]]", "must be a table"),
@@ -135,6 +147,9 @@ def test_each_error_stands_on_its_line(old: str, new: str, at: str, told: str) -
     [
         (partner("a", "10.0.0.0/8") + partner("a", "10.0.0.0/9"), 2, "used twice"),
         (partner("a", "10.0.0.0/8") + partner("b", "10.0.0.0/8"), 2, "named by two"),
+        (partner("a", "2001:db8::/32") + partner("b", "2001:0DB8:0::/32"), 2, "'2001:db8::/32' is named by two"),
+        (partner("a", "192.0.2.7") + partner("b", "192.0.2.7/32"), 2, "'192.0.2.7/32' is named by two"),
+        (partner("a", "10.1.2.3/8"), 1, "an address and not a range; write 10.0.0.0/8, or 10.1.2.3 for that one"),
         (partner("a", "10.0.0.0/8", tls="mx.example") + partner("b", tls="MX.example"), 2, "named by two"),
         (partner("a"), 1, "nobody can match"),
         (partner("a", "10.0.0.0/33"), 1, "10.0.0.0/33"),
@@ -167,6 +182,11 @@ def test_entries_that_cannot_be_read_do_not_move_the_places_of_the_others() -> N
         "connectors[2].kind": line_with(text, "friend"),
         "connectors": line_with(text, 'name = "b"') - 1,
     }
+
+
+def test_a_day_in_quotes_is_a_day() -> None:
+    """Here as for the enforcer."""
+    assert found_in(changed(("2023-09-01", '"2023-09-01"'))) == []
 
 
 def test_an_entry_that_protects_nobody_stands_on_its_own_line() -> None:
@@ -228,6 +248,22 @@ def _connectors(*ranges: str) -> tuple[Connector, ...]:
     )
 
 
+def _observed(text: str) -> Connector:
+    return Connector(name="seen", kind="partner", owner="x", ranges=(text,))
+
+
+def _twice(*ranges: str) -> Connector:
+    return Connector(name="twice", kind="partner", owner="x", ranges=ranges, mode="enforce")
+
+
+def _caps(percent: int) -> Caps:
+    return Caps(newly_blocked_per_day=5, newly_blocked_percent_of_open_cases=percent)
+
+
+def _clinics(*domains: str, title: str = "a", at: tuple[str, ...] = ()) -> Protected:
+    return Protected(title=title, domains=domains, connectors=at)
+
+
 def _stages(*rows: tuple[int, int, int]) -> tuple[Stage, ...]:
     return tuple(
         Stage(from_day=day, throttle_minutes_per_hour=slow, block_minutes_per_hour=block) for day, slow, block in rows
@@ -264,14 +300,46 @@ def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
             {"connectors": _connectors("2001:db8::/32", "2001:db8:1::/48", "10.0.0.0/8")},
             ["2001:db8:1::/48 lies in 2001:db8::/32"],
         ),
+        (
+            {"connectors": (*_connectors("10.0.0.0/8"), _observed("10.1.0.0/16"))},
+            ["it is seen's, with mode observe and not enforce"],
+        ),
+        ({"connectors": _connectors("10.0.0.0/8", "10.1.0.0/16")}, ["it is c1's, with mode enforce"]),
+        ({"connectors": (_twice("10.0.0.0/8", "10.0.0.0/8"),)}, ["twice: range 10.0.0.0/8 is there twice"]),
+        ({"connectors": (_twice("2001:db8::/32", "2001:0db8::/32"),)}, ["range 2001:db8::/32 is there twice"]),
         ({"stages": _stages((0, 0, 0), (30, 5, 0), (40, 5, 0))}, ["stage 3 changes nothing"]),
+        (
+            {"stages": _stages((0, 0, 0), (30, 10, 0), (40, 5, 0))},
+            ["stage 3 is milder than the one before it: from day 40"],
+        ),
+        ({"stages": _stages((0, 0, 0), (30, 10, 0), (40, 0, 0))}, ["stage 3 is milder"]),
+        ({"stages": _stages((0, 0, 0), (30, 10, 0), (60, 0, 20), (70, 30, 10))}, ["stage 4 is milder"]),
+        ({"stages": _stages((0, 0, 0), (30, 10, 0), (60, 10, 5), (70, 0, 10))}, []),
+        ({"notices": _notices(before_throttling_days=29)}, []),
+        ({"notices": _notices(before_throttling_days=30)}, ["mail is slowed 30 days after the opening: both"]),
+        ({"notices": _notices(before_blocking_days=60)}, ["mail is refused 60 days after the opening: both"]),
+        ({"stages": _stages((0, 0, 0)), "notices": _notices(before_throttling_days=365)}, []),
+        ({"caps": None}, []),
+        ({"caps": _caps(99)}, []),
+        ({"caps": _caps(100)}, ["nobody ever waits"]),
+        ({"relapses": Relapses(days=2), "release_hours": 48}, ["kept 48 hours"]),
+        ({"relapses": Relapses(days=2), "release_hours": 47}, []),
+        ({"relapses": Relapses(days=0), "release_hours": 48}, []),
+        (
+            {"protected": (_clinics("clinic.example"), _clinics("ex.clinic.example", title="b"))},
+            ["ex.clinic.example of 'b'"],
+        ),
+        ({"protected": (_clinics("clinic.example"), _clinics("myclinic.example"))}, []),
+        ({"protected": (_clinics("ex.clinic.example"), _clinics("clinic.example"))}, []),
+        ({"protected": (_clinics(at=("branch",)), _clinics(at=("branch",)))}, ["branch of 'a' is never reached"]),
+        ({"protected": (_clinics("branch"), _clinics(at=("branch",)))}, []),
         ({"stages": _stages((0, 0, 0), (30, 5, 0), (59, 0, 5))}, ["29 days after"]),
         ({"stages": _stages((0, 0, 0), (30, 5, 0), (60, 0, 5))}, []),
         ({"stages": _stages((0, 0, 0), (30, 0, 5))}, ["0 days after"]),
         ({"notices": _notices(needed_for_blocking=False)}, ["even where no notice"]),
         ({"notices": _notices(before_blocking_days=0)}, ["blocking is always late"]),
         ({"floors": (_wave("Microsoft Exchang 2016"),)}, ["did you mean Microsoft Exchange 2016?"]),
-        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, NEWEST_2016, day=2))}, []),
+        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, NEWEST_2016, day=2))}, ["no public update reaches it"]),
         (
             {
                 "connectors": (
@@ -282,6 +350,11 @@ def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
             },
             [],
         ),
+        ({"floors": (_wave(E2016, PAID_2016),)}, [f"only the paid programme's ({PAID_2016})"]),
+        ({"floors": (_wave(E2016, PUBLIC_2016),)}, []),
+        ({"floors": (_wave(E2016), _wave(E2016, FLOOR_2016, day=2))}, ["is lower than that of 2026-01-01"]),
+        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, day=2))}, []),
+        ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2007, day=2))}, []),
         ({"floors": (_wave("Postfix"),)}, ["known: Microsoft Exchange 2003"]),
         ({"floors": (_wave(E2007), _wave(E2007, day=2))}, ["changes nothing: that floor holds since 2026-01-01"]),
         (

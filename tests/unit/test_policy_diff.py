@@ -10,8 +10,9 @@ from services.cli.live_state import Newest
 from services.cli.policy_diff import Refusals, diff_text, diffed
 from shared.domain import events as e
 from shared.domain.build import Build
+from shared.domain.floors import FloorWave
 from shared.domain.fold import encode_server
-from shared.domain.policy import Caps, Connector, FloorWave, Notices, Policy
+from shared.domain.policy import Caps, Connector, Notices, Policy, Protected
 from shared.domain.policy_diff import Change, PolicyDiff, ServerChange, key_changes
 from shared.domain.records import Row, VerdictGiven
 from tests.support.scenario import E2007, E2016, SERVER, START, World, policy_for, reading
@@ -198,6 +199,20 @@ def test_the_keys_that_differ_are_told_by_name() -> None:
     assert found["floors[5].product"] == ("Microsoft Exchange 2019", None)
     assert all(key == "version" or key.startswith("floors[5].") for key in found)
     assert key_changes(old, old) == ()
+
+
+def test_a_key_that_says_what_its_absence_meant_is_no_difference() -> None:
+    """An older policy has no [pauses], which meant 90 days; a cap it did not have."""
+    newer = policy_for(protected=(Protected(title="Clinics", domains=("clinic.example",)),))
+    without = {"caps", "pauses", "disputes", "relapses", "protected"}
+    fields = {key: value for key, value in msgspec.structs.asdict(newer).items() if key not in without}
+    older = msgspec.convert(fields, Policy)
+    assert {change.key: (change.old, change.new) for change in key_changes(older, newer)} == {
+        "caps.newly_blocked_per_day": (None, 5),
+        "caps.newly_blocked_percent_of_open_cases": (None, 1),
+        "protected[1].title": (None, "Clinics"),
+        "protected[1].domains": (None, ("clinic.example",)),
+    }
 
 
 def test_of_many_records_of_a_server_the_newest_counts() -> None:

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from shared.domain import events as e
+from shared.domain.build import Build
+from shared.domain.floors import FloorWave
 from shared.domain.policy import Policy, Relapses
 from shared.domain.records import CorrectCase, DisputeCase
 from shared.domain.relapse import plan_again
@@ -159,6 +161,36 @@ def test_a_case_only_observed_inherits_nothing_and_begins_at_day_0_when_enforced
     assert world.case().inherited is None
     world.adopt(policy_for(version=3), "to-enforce")
     assert [row.stage for row in world.case().rows] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("build", "inherits"), [(FLOOR_2016, False), (Build(15, 1, 2507, 60), True)])
+def test_a_higher_floor_alone_opens_a_case_at_day_0(build: Build, inherits: bool) -> None:
+    """Who met the floor of before owes nothing of that clock; who is below that one again, does."""
+    world = aged(45)
+    world.see(PATCHED)
+    world.pass_time(2 * DAY)
+    raised = FloorWave(
+        product="Microsoft Exchange 2016",
+        effective=world.now.date(),
+        builds=(Build(15, 1, 2507, 70),),
+        source="a later update",
+    )
+    world.adopt(policy_for(version=2, floors=(*policy_for().floors, raised)), "raised")
+    world.open_case(reading(build=build))
+    assert world.case().floor.builds == raised.builds
+    assert bool(world.case().inherited) == inherits
+    assert (world.case().rows[0].stage == 1) == (not inherits)
+
+
+def test_who_is_blocked_again_at_once_is_told_all_the_same() -> None:
+    """Where no hours are asked before blocking, the grant takes the opening notice not away."""
+    policy = policy_for()
+    at_once = msgspec.structs.replace(policy.notices, needed_for_blocking=False, hours_before_blocking=0)
+    world = relapsed(75, policy=policy_for(notices=at_once))
+    world.pass_time(HOUR)
+    told = [event.kind for event in world.events() if isinstance(event, e.NoticeDue)]
+    assert world.case().rows[-1].block_minutes_per_hour
+    assert told.count("opening") == 2
 
 
 def test_another_product_inherits_nothing_and_what_was_inherited_is_used_up() -> None:

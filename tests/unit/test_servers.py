@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain import servers as store
 from shared.domain.build import Build
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from shared.domain.repeats import Repeats, glimpse
 from shared.domain.schedule import next_due
 from shared.domain.servers import Servers, digest_of, encode_server

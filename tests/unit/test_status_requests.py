@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -338,7 +339,7 @@ async def test_fields_that_a_caller_may_fill_are_taken(place: Place) -> None:
 async def test_the_same_once_more_is_published_once_and_answered_alike(place: Place, key: str) -> None:
     """Idempotency-Key is the id; quotes, which some clients write, are not part of it."""
     first = await place.post(PAUSE, **{"Idempotency-Key": key})
-    place.clock.at = place.world.now  # later calls come later
+    place.clock.at += timedelta(hours=1)  # the same asked later is the same
     again = await place.post({**PAUSE, "id": "my-key-0001"}, **{"Idempotency-Key": key})
     assert (first.status_code, first.content) == (again.status_code, again.content)
     assert [one.id for one in place.asked()] == ["my-key-0001"]
@@ -350,6 +351,7 @@ async def test_another_act_under_the_same_id_is_refused(place: Place) -> None:
     for body, who in (({**PAUSE, "days": 4}, "anna"), (PAUSE, "olga")):
         answer = await place.post(body, who, **{"Idempotency-Key": "my-key-0001"})
         assert "field id: my-key-0001 was used for another request" in detail(answer, 422)
+    assert "field id: Expected" in detail(await place.post(PAUSE, **{"Idempotency-Key": "k" * 100}), 422)
     answer = await place.post({**PAUSE, "id": "other-id-1"}, **{"Idempotency-Key": "my-key-0001"})
     assert "names another one" in detail(answer, 422)
     assert len(place.asked()) == 1

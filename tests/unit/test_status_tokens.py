@@ -4,9 +4,11 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 
+from services.cli.__main__ import run
 from services.cli.token import new_token
 from services.status.rate import BURST, PER_S, Buckets
 from services.status.tokens import TOKENS_MAX, Tokens, parse_tokens
@@ -37,6 +39,21 @@ def test_what_token_new_prints_lets_that_token_in(tmp_path: Path, name: str, rol
     assert tokens.find(found.sha256) is None
     assert tokens.find("") is None
     assert new_token(name, role, owner).token != made.token
+
+
+def test_the_command_shows_the_token_once_and_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    """In words, and for scripts; the entry has the hash only."""
+    assert run(["token", "new", "--name", "anna", "--role", "operator"]) == 0
+    shown = capsys.readouterr().out
+    assert "PATCHGATE_STATUS_TOKENS" in shown
+    assert shown.count("pg_") == 1
+    [token] = parse_tokens(shown[shown.index("[[tokens]]") :])
+    assert (token.name, token.role) == ("anna", "operator")
+    assert run(["token", "new", "--name", "anna", "--role", "viewer", "--json"]) == 0
+    made = msgspec.json.decode(capsys.readouterr().out)
+    assert parse_tokens(made["entry"])[0].sha256 == sha256(made["token"].encode()).hexdigest()
+    assert run(["token", "new", "--name", "a@b", "--role", "viewer"]) == 2
+    assert "no address" in capsys.readouterr().err
 
 
 def test_a_token_that_is_too_long_is_nobodys(tmp_path: Path) -> None:

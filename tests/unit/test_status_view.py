@@ -341,6 +341,7 @@ def test_each_kind_of_event_has_its_words() -> None:
     mixed.see(reading(build=FLOOR_2016))
     mixed.pass_time(timedelta(hours=1))
     mixed.see()
+    mixed.see(client_name="ex07.alt.example", client_resolve="ok")
     signed = World()
     signed.open_case()
     signed.ask_of_case(SignBlocking, stage=5)
@@ -349,7 +350,9 @@ def test_each_kind_of_event_has_its_words() -> None:
     words: dict[str, str] = {}
     for record, _ in world.log:
         kept.note(record)
-        words |= {event.kind: event.what for event in kept.of(SERVER)}
+        words |= {event.kind: event.what for event in kept.of(SERVER)} | {
+            event.kind: event.what for event in kept.of("ex07.alt.example")
+        }
     assert set(words) == {
         f"{name}.v1"
         for name in (
@@ -362,6 +365,7 @@ def test_each_kind_of_event_has_its_words() -> None:
                 "notice-settled",
                 "case-released",
                 "case-mixed",
+                "case-moved",
                 "case-held",
                 "case-ended",
             ),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.domain.build import Build
-from shared.domain.policy import Floor
+from shared.domain.floors import Floor
 from shared.domain.records import CaseSchedule, Decision, Row
 from shared.domain.verdict import action_in, judge, row_at, window_start
 from tests.support.scenario import E2007, E2016, FLOOR_2016, SERVER, START, policy_for, reading

@@ -12,7 +12,8 @@ from shared.domain import whatif
 from shared.domain.build import Build
 from shared.domain.errors import EventSchemaError, VersionGap
 from shared.domain.events import decode_log
-from shared.domain.policy import FloorWave, Policy
+from shared.domain.floors import FloorWave
+from shared.domain.policy import Policy
 from shared.domain.whatif import Replay, WhatIf
 from tests.support.scenario import E2007, E2016, FLOOR_2016, SERVER, START, World, policy_for, reading
 
@@ -91,8 +92,10 @@ def test_the_same_policy_changes_nothing() -> None:
 def test_the_other_world_is_the_one_in_which_that_policy_was_in_force(changes: dict[str, Any]) -> None:
     """From the beginning: the same schedules, and a report of what really differs."""
     recorded, real = World(), World(policy_for(**changes))
-    life(recorded, 60)
-    life(real, 60)
+    for world in (recorded, real):
+        life(world, 60)
+        world.pass_time(timedelta(days=2))
+        world.freeze("freeze-003", frozen=True)  # a last record: a log tells the other world of no later instant
     one = replay(recorded, policy_for(**changes))
     assert one._other is not None
     assert _schedules(one._other.servers) == _schedules(real.fold.servers)
@@ -177,6 +180,30 @@ def test_a_report_goes_to_the_notice_of_its_kind() -> None:
     assert one._other is not None
     assert [notice.kind for notice in one._other.servers[SERVER].cases[0].pending] == [opening.kind]
     assert one.report().notices_without_outcome == 1
+
+
+def test_what_falls_due_in_the_instant_of_an_input_has_fallen_due_before_the_next_input_of_that_instant() -> None:
+    """As in one turn of the enforcer, whose records have one instant: the report finds the notice."""
+    world = World()
+    world.see()
+    for _ in range(2):
+        world.pass_time(timedelta(hours=1))
+        world.see()
+    world.log += world.fold.tick(at=world.now, blind=False)
+    world.settle()
+    found = told(world, policy_for())
+    assert (found.differences, found.notices_without_outcome) == ((), 0)
+
+
+def test_what_falls_due_behind_the_last_input_falls_due_in_both_worlds() -> None:
+    """Stages and notices of a server that nobody sees any more."""
+    world = World()
+    world.open_case()
+    world.settle()
+    world.pass_time(timedelta(days=45))
+    found = told(world, policy_for())
+    assert found.differences == ()
+    assert found.same["stage"] == 2
 
 
 def test_sightings_that_were_no_news_are_not_in_the_log_and_the_server_counts() -> None:

@@ -11,7 +11,7 @@ from services.cli.look.headers import received_of
 from services.cli.look.jsonl import Headers
 from services.cli.look.logged import Logged
 from services.cli.look.mailbox import Block
-from services.cli.look.own_line import Handover, text_of
+from services.cli.look.own_line import Handover, by_of, normal, text_of
 from services.cli.look.own_names import Own
 from services.cli.look.sources import Trouble
 from services.cli.look.tally import Found, Tally, note_trouble
@@ -27,6 +27,9 @@ ORIGIN = "import"
 KEYS_MAX = 200_000
 """Records that are remembered as made; at the bound the oldest is forgotten, and made once more, which is harmless."""
 
+CLOCK_OFF_S = 3_600
+"""Seconds that the clock of an own server may have been ahead of this machine's."""
+
 _RUNS_KEPT = 16_384
 
 _Key = tuple[str, str, Reading, bool, bool, int]
@@ -36,12 +39,14 @@ class Made(msgspec.Struct):
     """
     What became of the mails. own: they never left the own servers, or have no `Received` line.
 
-    nothing_judged: no product that is judged, or nobody who handed it over is told. undated: without a day they count for
-    none. repeated: the hour has such a record already. products: of the records.
+    not_ours: the line on top is of none of the own servers, so nobody vouches for who handed it over, and when.
+    nothing_judged: no product that is judged, or nobody who handed it over is told. undated: without a day, or with one that is
+    still to come, they count for none. repeated: the hour has such a record already. products: of the records.
     """
 
     mails: int = 0
     own: int = 0
+    not_ours: int = 0
     nothing_judged: int = 0
     undated: int = 0
     repeated: int = 0
@@ -53,7 +58,7 @@ class Maker:
     """
     Makes the records of one import, one for each peer, name, reading and hour; ties count as by an edge.
 
-    now: no record is dated later.
+    now: no record is dated later; what is of more than CLOCK_OFF_S later is undated.
     """
 
     def __init__(self, own: Own, catalogue: BuildCatalogue, now: datetime) -> None:
@@ -71,7 +76,11 @@ class Maker:
             note_trouble(self.troubles, found)
             return None
         self.made.mails += 1
-        handed = self._handed(found)
+        received = _received_of(found)
+        if received and by_of(normal(received[0])) not in self._own.names:
+            self.made.not_ours += 1
+            return None
+        handed = self._handed(found, received)
         if handed is None:
             self.made.own += 1
             return None
@@ -80,15 +89,14 @@ class Maker:
         if reading is None or handed.by is None:
             self.made.nothing_judged += 1
             return None
-        if handed.seconds is None:
+        if handed.seconds is None or handed.seconds > self._now.timestamp() + CLOCK_OFF_S:
             self.made.undated += 1
             return None
         return self._new(handed.by, handed.received[:length], reading, handed.seconds)
 
-    def _handed(self, found: Block | Headers | Logged) -> Handed | None:
+    def _handed(self, found: Block | Headers | Logged, received: Sequence[bytes]) -> Handed | None:
         if isinstance(found, Logged):
             return handed_over_by(found, self._own)
-        received = received_of(found.headers) if isinstance(found, Block) else found.received
         return handed_over(received, self._own) if received else None
 
     def _new(self, by: Handover, received: Sequence[bytes], reading: Reading, seconds: int) -> MailEvidence | None:
@@ -106,6 +114,13 @@ class Maker:
         client = Client(address=by.address, helo=by.helo, name=by.client_name, resolve=by.resolve)
         seen_at = min(datetime.fromtimestamp(seconds, UTC), self._now)
         return MailEvidence(facts=imported_facts(client, run, seen_at=seen_at, origin=ORIGIN))
+
+
+def _received_of(found: Block | Headers | Logged) -> Sequence[bytes]:
+    """The values of a stored mail, top first; none for one of a log, whose server is known without."""
+    if isinstance(found, Logged):
+        return ()
+    return received_of(found.headers) if isinstance(found, Block) else found.received
 
 
 _HOUR_S = 3_600

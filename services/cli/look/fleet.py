@@ -15,8 +15,9 @@ from services.cli.look.tally import Count, Tally
 from services.cli.look.ways import Sender
 from shared.domain.catalogue import Assessment, BuildCatalogue
 from shared.domain.evidence import Facts, Reading
+from shared.domain.floors import Standing
 from shared.domain.identity import Naming
-from shared.domain.policy import Policy, Standing, Tie
+from shared.domain.policy import Policy, Tie
 
 PEERS_SHOWN = 8
 

@@ -58,6 +58,8 @@ def import_(paths: Paths, *, own: OwnNames = [], as_json: common.AsJson = False)
     named = frozenset(name.lower() for name in own)
     with spooled(paths) as there, watched("import") as progress:
         pieces, troubles = sorted_out(pieces_of(there))
+        if not pieces:
+            raise common.CommandError(nothing_in(troubles.troubles, troubles.troubles_all))
         owned = own_of(pieces, named)
         maker = Maker(owned, load_catalogue_of(settings.state_dir), datetime.now(UTC))
         asyncio.run(_send(settings, _records(maker, pieces, progress), maker.made))
@@ -125,8 +127,9 @@ def _tell(sent: Sent) -> None:
     products = ", ".join(f"{product} {records:,}" for product, records in sorted(made.products.items()))
     lines = [
         f"{made.records:,} records sent of {made.mails:,} mails{': ' + products if products else ''}.",
-        f"Not sent: {made.repeated:,} that show what a record of the same hour shows; {made.undated:,} without a date;",
-        f"  {made.nothing_judged:,} whose sender shows no product that is judged; {made.own:,} of one's own servers.",
+        f"Not sent: {made.repeated:,} that show what a record of the same hour shows; {made.undated:,} without a date, or with one to come;",
+        f"  {made.nothing_judged:,} whose sender shows no product that is judged; {made.own:,} of one's own servers;",
+        f"  {made.not_ours:,} whose line on top is of none of them (--own NAME adds one).",
         f"Own servers{' (inferred; --own NAME corrects)' if sent.own_inferred else ''}: {', '.join(sent.own) or 'none'}.",
         "Imported evidence may release a server; it never opens, ages or reopens a case.",
     ]

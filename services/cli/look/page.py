@@ -1,6 +1,6 @@
 """The report as one page that needs nothing else: no script, no network, both languages, and it prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 
 from services.cli.look import pictures
@@ -8,7 +8,7 @@ from services.cli.look.ages import AGES
 from services.cli.look.fleet import Server
 from services.cli.look.outlook import DayAhead
 from services.cli.look.page_words import LANGUAGES, Words
-from services.cli.look.pictures import number
+from services.cli.look.pictures import counted, number
 from services.cli.look.report import Report
 from shared.domain.catalogue import BuildCatalogue
 from shared.runtime.markup import Html, esc, join, tag, void
@@ -69,7 +69,7 @@ def _lead(report: Report, words: Words) -> Iterator[Html]:
     yield tag(
         "p",
         words.lead.format(
-            mails=number(read.mails, words),
+            mails=counted(read.mails, words.mails, words),
             first=fleet.oldest or "?",
             last=fleet.newest or "?",
             on=report.on,
@@ -78,6 +78,8 @@ def _lead(report: Report, words: Words) -> Iterator[Html]:
     )
     if read.no_lines:
         yield tag("p", words.no_lines.format(mails=number(read.no_lines, words)))
+    if read.undated:
+        yield tag("p", words.undated.format(mails=counted(read.undated, words.mails, words)))
     own = ", ".join(read.own) or "-"
     yield tag("p", words.own.format(own=own + (f" ({words.inferred})" if read.own_inferred else "")), class_="soft")
     yield tag("p", words.data.format(data=report.data_of, on=report.on), class_="soft")
@@ -109,7 +111,8 @@ def _pictures(report: Report, catalogue: BuildCatalogue, words: Words) -> Iterat
         )
     drawn = pictures.updates(report.fleet.servers, catalogue, report.on, words)
     if drawn is not None:
-        yield from _figure(words.updates_title, drawn, words.updates_caption, [])
+        keys = [(kind, words.standings[standing or ""]) for standing, kind in pictures.CIRCLES.items()]
+        yield from _figure(words.updates_title, drawn, words.updates_caption, keys)
     if any(day.mails for day in report.days):
         yield from _figure(
             words.risk_title, pictures.risk(report.days, words), words.risk_caption, list(words.risk.items())
@@ -118,11 +121,7 @@ def _pictures(report: Report, catalogue: BuildCatalogue, words: Words) -> Iterat
 
 def _figure(title: str, drawn: Html, caption: str, keys: list[tuple[str, str]]) -> Iterator[Html]:
     yield tag("h2", title)
-    legend = (
-        tag("ul", *(tag("li", tag("span", class_=f"key {kind}"), name) for kind, name in keys), class_="legend")
-        if keys
-        else Html()
-    )
+    legend = tag("ul", *(tag("li", tag("span", class_=f"key {kind}"), name) for kind, name in keys), class_="legend")
     yield tag("figure", tag("div", drawn, class_="drawn", tabindex="0"), legend, tag("figcaption", caption))
 
 
@@ -131,7 +130,7 @@ def _outlook(report: Report, words: Words) -> Iterator[Html]:
     yield tag("p", words.outlook_lead.format(policy=report.policy_title))
     head = tag("tr", *(tag("th", name, scope="col") for name in words.outlook_columns))
     rows = [tag("tr", *_outlook_cells(day, words)) for day in report.outlook]
-    yield tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide")
+    yield tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="cards"), class_="wide")
 
 
 def _outlook_cells(day: DayAhead, words: Words) -> Iterator[Html]:
@@ -142,11 +141,12 @@ def _outlook_cells(day: DayAhead, words: Words) -> Iterator[Html]:
             (words.refused, day.block_minutes_per_hour),
         )
         happens = ", ".join(text.format(minutes=minutes) for text, minutes in parts if minutes)
-    yield tag("th", day.day, scope="row")
-    yield tag("td", number(day.servers, words))
-    yield tag("td", f"{words.stage.format(number=day.stage)}: {happens}")
-    for amount in (day.mails, day.deferred, day.refused):
-        yield tag("td", number(amount, words))
+    columns = words.outlook_columns
+    yield tag("th", day.day, scope="row", data_name=columns[0])
+    yield tag("td", number(day.servers, words), data_name=columns[1])
+    yield tag("td", f"{words.stage.format(number=day.stage)}: {happens}", data_name=columns[2])
+    for name, amount in zip(words.outlook_columns[3:], (day.mails, day.deferred, day.refused), strict=True):
+        yield tag("td", number(amount, words), data_name=name)
 
 
 def _servers(report: Report, words: Words) -> Iterator[Html]:
@@ -157,7 +157,7 @@ def _servers(report: Report, words: Words) -> Iterator[Html]:
         return
     head = tag("tr", *(tag("th", name, scope="col") for name in words.columns))
     rows = [_server(server, words) for server in servers[:SERVERS_SHOWN]]
-    yield tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="servers"), class_="wide")
+    yield tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="cards"), class_="wide")
     if len(servers) > SERVERS_SHOWN:
         yield tag("p", words.more.format(count=number(len(servers) - SERVERS_SHOWN, words)))
 
@@ -168,17 +168,33 @@ def _server(server: Server, words: Words) -> Html:
         _product(server, words),
         tag("span", words.standings[server.standing or ""], class_=f"mark {_MARKS[server.standing]}"),
         number(server.months_behind, words),
-        join((known.cves_exploited, tag("small", ", ".join(known.exploited_ids)) if known.exploited_ids else "")),
-        known.support_ended or "-",
+        join((known.cves_exploited, tag("small", *_kept_whole(known.exploited_ids)) if known.exploited_ids else "")),
+        join(_kept_whole([known.support_ended or "-"])),
         words.ties[server.tie],
         number(server.mails_a_day, words),
-        f"{server.first_seen or '?'} - {server.last_seen or '?'}",
+        join(_kept_whole([f"{server.first_seen or '?'} -", server.last_seen or "?"])),
     )
     notes = [tag("small", note) for note in _notes(server, words)]
-    first = tag("td", server.server, *notes, class_="server")
+    first = tag("td", join(_breakable(server.server)), *notes, class_="server")
     return tag(
         "tr", first, *(tag("td", cell, data_name=name) for cell, name in zip(cells, words.columns[1:], strict=True))
     )
+
+
+def _kept_whole(words: Iterable[object]) -> Iterator[Html | str]:
+    """Each on one line, for days and numbers of holes hold hyphens at which a browser would break them."""
+    for word in words:
+        yield tag("span", word, class_="whole")
+        yield " "
+
+
+def _breakable(name: str) -> Iterator[Html | str]:
+    """A server's name, which may go on in the next line behind a dot."""
+    for index, part in enumerate(name.split(".")):
+        if index:
+            yield "."
+            yield void("wbr")
+        yield part
 
 
 def _product(server: Server, words: Words) -> Html:
@@ -196,15 +212,15 @@ def _notes(server: Server, words: Words) -> Iterator[str]:
     for code in server.contradictions:
         yield words.contradictions[code]
     if server.standing == "below" and server.why_not:
-        yield words.not_opened.format(why=words.why_not[server.why_not].format(hours=server.hours_below))
+        yield words.not_opened.format(
+            why=words.why_not[server.why_not].format(hours=counted(server.hours_below, words.hours, words))
+        )
     if server.hides:
         yield words.hides.format(hidden=_hidden(server.hides, words))
 
 
 def _hidden(hides: dict[str, int], words: Words) -> str:
-    return ", ".join(
-        f"{product} ({words.mails.format(count=number(mails, words))})" for product, mails in hides.items()
-    )
+    return ", ".join(f"{product} ({counted(mails, words.mails, words)})" for product, mails in hides.items())
 
 
 def _gateways(report: Report, words: Words) -> Iterator[Html]:

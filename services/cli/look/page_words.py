@@ -7,7 +7,7 @@ class Words(NamedTuple):
     """
     All texts of the page in one language; names in braces are filled in.
 
-    number_marks: thousands and decimal mark. Dicts go by the codes of the report.
+    number_marks: thousands and decimal mark. Dicts go by the codes of the report; pairs are for one and for more.
     """
 
     language: str
@@ -19,6 +19,7 @@ class Words(NamedTuple):
     inferred: str
     data: str
     no_lines: str
+    undated: str
     tiles: tuple[str, str, str, str, str]
     ages_title: str
     ages_caption: str
@@ -52,12 +53,12 @@ class Words(NamedTuple):
     cannot: tuple[str, ...]
     troubles_title: str
     none_title: str
-    mails: str
+    mails: tuple[str, str]
+    hours: tuple[str, str]
     day: str
     week: str
     quarter: str
-    servers: str
-    today: str
+    servers: tuple[str, str]
 
 
 ENGLISH = Words(
@@ -65,15 +66,16 @@ ENGLISH = Words(
     name="English",
     number_marks=",.",
     title="Who sends mail to you, and how old their servers are",
-    lead="{mails} mails from {first} to {last} were read on {on}; {outside} of them came from outside.",
+    lead="{mails} from {first} to {last}, read on {on}; from outside came {outside}.",
     own="Own servers: {own}.",
     inferred="inferred from the mails",
     data="Updates and holes as known on {data}; this report is of {on}.",
     no_lines="Of {mails} mails the log shows no line, so no product: see “patchgate recipe postfix-log”.",
+    undated="Without a day, for a date that cannot be read or is still to come: {mails}.",
     tiles=(
         "servers that are judged",
         "of them out of date",
-        "of mails from outside",
+        "of the mails from outside came from them",
         "holes known to be exploited, at worst",
         "peers in all",
     ),
@@ -87,7 +89,7 @@ ENGLISH = Words(
         "unsure": "cannot be told",
     },
     updates_title="Builds against the dates of updates",
-    updates_caption="Each circle stands at the day on which the update of these servers came out; its size is how many servers. Small ticks are security updates of that product.",
+    updates_caption="Each circle stands at the day on which the update of these servers came out; in it stands how many. Small ticks are security updates of that product.",
     risk_title="Mails at risk by day",
     risk_caption="A usual day's mails of the servers that would have a case, for each day after the policy is switched on. Deferred mails come later; refused ones bounce.",
     risk={"pass": "passes at once", "defer": "deferred at first", "refuse": "refused"},
@@ -127,7 +129,7 @@ ENGLISH = Words(
         "not-sure": "its build is not known well enough",
         "untied": "its lines are tied to nobody",
         "not-seen-lately": "it was not seen for longer than the policy keeps a case",
-        "too-few-hours": "it was seen in {hours} distinct hours, and the policy asks for more",
+        "too-few-hours": "it was seen in {hours}, and the policy asks for more",
     },
     contradictions={
         "two-readings-at-once": "Shows two builds at the same time that exclude each other: two servers behind one name, or made up.",
@@ -147,12 +149,12 @@ ENGLISH = Words(
     ),
     troubles_title="Not read: {count}",
     none_title="No server that is judged was seen.",
-    mails="{count} mails",
+    mails=("{count} mail", "{count} mails"),
+    hours=("{count} hour only", "{count} different hours"),
     day="day",
     week="week",
     quarter="quarter of 13 weeks",
-    servers="{count} servers",
-    today="today",
+    servers=("{count} server", "{count} servers"),
 )
 
 GERMAN = Words(
@@ -160,15 +162,16 @@ GERMAN = Words(
     name="Deutsch",
     number_marks=".,",
     title="Wer Ihnen Mail schickt, und wie alt deren Server sind",
-    lead="{mails} Mails vom {first} bis {last} wurden am {on} gelesen; {outside} davon kamen von außen.",
+    lead="{mails} vom {first} bis {last}, gelesen am {on}; von außen kamen {outside}.",
     own="Eigene Server: {own}.",
     inferred="aus den Mails erschlossen",
     data="Updates und Lücken nach dem Stand vom {data}; dieser Bericht ist vom {on}.",
     no_lines="Von {mails} Mails zeigt das Log keine Zeile, also kein Produkt: siehe „patchgate recipe postfix-log“.",
+    undated="Ohne Tag, weil ihr Datum nicht zu lesen ist oder erst kommt: {mails}.",
     tiles=(
         "beurteilte Server",
         "davon veraltet",
-        "der Mails von außen",
+        "der Mails von außen kamen von ihnen",
         "nachweislich ausgenutzte Lücken, schlimmster Fall",
         "Gegenstellen insgesamt",
     ),
@@ -182,7 +185,7 @@ GERMAN = Words(
         "unsure": "nicht zu sagen",
     },
     updates_title="Builds und die Tage der Updates",
-    updates_caption="Jeder Kreis steht an dem Tag, an dem das Update dieser Server erschien; seine Größe ist die Zahl der Server. Kleine Striche sind Sicherheitsupdates des Produkts.",
+    updates_caption="Jeder Kreis steht an dem Tag, an dem das Update dieser Server erschien; darin steht, wie viele es sind. Kleine Striche sind Sicherheitsupdates des Produkts.",
     risk_title="Gefährdete Mails nach Tagen",
     risk_caption="Mails eines üblichen Tages von den Servern, die einen Fall hätten, für jeden Tag nach dem Einschalten der Policy. Verzögerte Mails kommen später; abgewiesene gehen an den Absender zurück.",
     risk={"pass": "kommt sofort an", "defer": "zunächst verzögert", "refuse": "abgewiesen"},
@@ -222,7 +225,7 @@ GERMAN = Words(
         "not-sure": "sein Build ist nicht genau genug bekannt",
         "untied": "seine Zeilen sind an niemanden gebunden",
         "not-seen-lately": "er wurde länger nicht gesehen, als die Policy einen Fall behält",
-        "too-few-hours": "er wurde in {hours} verschiedenen Stunden gesehen, und die Policy verlangt mehr",
+        "too-few-hours": "er wurde in {hours} gesehen, und die Policy verlangt mehr",
     },
     contradictions={
         "two-readings-at-once": "Zeigt zur selben Zeit zwei Builds, die einander ausschließen: zwei Server hinter einem Namen, oder erfunden.",
@@ -242,12 +245,12 @@ GERMAN = Words(
     ),
     troubles_title="Nicht gelesen: {count}",
     none_title="Kein Server wurde gesehen, der beurteilt wird.",
-    mails="{count} Mails",
+    mails=("{count} Mail", "{count} Mails"),
+    hours=("nur {count} Stunde", "{count} verschiedenen Stunden"),
     day="Tag",
     week="Woche",
     quarter="Quartal von 13 Wochen",
-    servers="{count} Server",
-    today="heute",
+    servers=("{count} Server", "{count} Server"),
 )
 
 LANGUAGES = (ENGLISH, GERMAN)

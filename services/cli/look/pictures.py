@@ -11,12 +11,15 @@ from shared.domain.catalogue import BuildCatalogue
 from shared.runtime.markup import Html, tag
 
 WIDTH = 960
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 16, 16, 30
 _HEIGHT = 260
 _ROW = 56
 _NAME_ROOM = 200
-_LABEL_ROOM = 84
+_LABEL_ROOM = 104
 _RISKS = ("pass", "defer", "refuse")
+
+CIRCLES = {"below": "older", "unknown": "two-years", None: "unsure", "at or above": "current"}
+"""Colour of a circle by the standing of its servers, worst first."""
 
 
 class _Frame:
@@ -37,7 +40,7 @@ def ages(spans: Sequence[Span], words: Words) -> Html:
     """Stacked bars: mails of each span by the age of their servers."""
     frame = _Frame(_HEIGHT)
     most = max(sum(span.mails.values()) for span in spans)
-    ticks = _round_up(most)
+    ticks = axis_end(most)
     width = max(1.0, round((frame.x(1) - frame.left) / len(spans) - 1, 1))
     bars = []
     for index, span in enumerate(spans):
@@ -55,7 +58,7 @@ def ages(spans: Sequence[Span], words: Words) -> Html:
 def risk(days: Sequence[DayAhead], words: Words) -> Html:
     """Stacked bars: a usual day's mails by what would happen to them, for each day ahead."""
     frame = _Frame(_HEIGHT)
-    ticks = _round_up(max((day.mails for day in days), default=0))
+    ticks = axis_end(max((day.mails for day in days), default=0))
     width = max(1.0, round((frame.x(1) - frame.left) / len(days) - 1, 1))
     bars = []
     for index, day in enumerate(days):
@@ -110,7 +113,7 @@ def updates(servers: Sequence[Server], catalogue: BuildCatalogue, on: date, word
     years = [(date(year, 1, 1), (date(year, 1, 1) - first).days / span) for year in range(first.year, on.year + 1)]
     described = "; ".join(
         f"{product}: "
-        + ", ".join(f"{day}: {words.servers.format(count=len(found))}" for day, found in sorted(days.items()))
+        + ", ".join(f"{day}: {counted(len(found), words.servers, words)}" for day, found in sorted(days.items()))
         for product, days in sorted(placed.items())
     )
     return _svg(frame.height, words.updates_title, described, *content, *_date_labels(years, frame, years_only=True))
@@ -123,18 +126,15 @@ def _security_days(catalogue: BuildCatalogue, product: str, on: date) -> list[da
 
 
 def _circle(x: float, y: float, day: date, found: Sequence[Server], words: Words) -> Html:
-    worst = min(found, key=lambda server: {"below": 0, "unknown": 1, None: 2, "at or above": 3}[server.standing])
-    colour = {"below": "older", "unknown": "two-years", None: "unsure", "at or above": "current"}[worst.standing]
+    worst = min((server.standing for server in found), key=list(CIRCLES).index)
     update = found[0].assessment.update
-    title = f"{update.name if update else ''} ({day}): {words.servers.format(count=len(found))}"
+    title = f"{update.name if update else ''} ({day}): {counted(len(found), words.servers, words)}"
+    radius = round(min(22.0, 9 + 2 * len(found) ** 0.5), 1)
     return tag(
-        "circle",
+        "g",
         tag("title", title),
-        cx=x,
-        cy=y,
-        r=round(min(22.0, 5 + 2.2 * len(found) ** 0.5), 1),
-        class_=colour,
-        fill_opacity="0.8",
+        tag("circle", cx=x, cy=y, r=radius, class_=CIRCLES[worst]),
+        tag("text", number(len(found), words), x=x, y=y + 4, class_="count"),
     )
 
 
@@ -180,14 +180,19 @@ def _told(parts: Iterable[tuple[str, float]], words: Words) -> str:
 
 
 def number(amount: float, words: Words) -> str:
-    """A number as the language writes it; whole ones without decimals."""
-    text = f"{amount:,.0f}" if amount == int(amount) else f"{amount:,.1f}"
+    """A number as the language writes it; whole ones without decimals, those below one with two at most."""
+    text = f"{amount:,.0f}" if amount == int(amount) else f"{round(amount, 2):g}" if amount < 1 else f"{amount:,.1f}"
     return text.translate(str.maketrans(",.", words.number_marks))
 
 
-def _round_up(most: float) -> float:
+def counted(amount: int, forms: tuple[str, str], words: Words) -> str:
+    """The form for one or that for more, with the number in it."""
+    return forms[amount != 1].format(count=number(amount, words))
+
+
+def axis_end(most: float) -> float:
     """What an axis ends at: little above *most*, and half of it is a short number too."""
-    step = 1.0
+    step = 0.1
     while True:
         for times in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8):
             if most <= step * times:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from services.cli.look.headers import day_of
+from services.cli.look.headers import day_number, day_of
 from services.cli.look.logged import Logged
 from services.cli.look.sources import Piece, Trouble, lines_of, open_plain
 
@@ -39,8 +39,10 @@ _CLIENT = re.compile(
 _HEADER = re.compile(rb"[a-z]{3,12}: header received:", re.IGNORECASE)  # INFO, or what another table does
 _MARK = b">: patchgate ["  # what stands before it is `helo=<NAME`; the last one in a line is Postfix's
 _HELO = b" helo=<"
-_SYSLOG = re.compile(rb"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:\.\d{1,9})? ")
-_RFC3339 = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d{1,9})?(?:Z|([+-])(\d\d):?(\d\d))? ")
+_SYSLOG = re.compile(rb"([A-Z][a-z]{2}) {1,2}(\d{1,2}) ([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.\d{1,9})? ")
+_RFC3339 = re.compile(
+    rb"(\d{4})-(\d\d)-(\d\d)[T ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:[.,]\d{1,9})?(?:Z|([+-])([01]\d|2[0-3]):?([0-5]\d))? "
+)
 _YEARS_BACK = 8  # to a year that has a 29 February
 _DAY_S = 86_400
 
@@ -89,13 +91,15 @@ class _Open:
 def logged_in(piece: Piece) -> Iterator[Logged | Trouble]:
     """The mails of a piece of kind `log`: those that smtpd opened in it, wherever they end."""
     path = piece.paths[0]
+    last_line = piece.end + BEYOND_BYTES if piece.end else None
     with open_plain(path) as stream:
         reader = _Reader(Stamps(os.stat(path).st_mtime))  # noqa: PTH116  (a text, as all paths here)
-        too_long, any_line = None, False
-        for at, line, whole in lines_of(stream, piece.start, LINE_BYTES_MAX):
+        too_long, lines, any_line = None, 0, False
+        for at, line, whole in lines_of(stream, piece.start, last_line, LINE_BYTES_MAX):
             beyond = bool(piece.end) and at >= piece.end
-            if beyond and (not reader.opened or at >= piece.end + BEYOND_BYTES):
+            if beyond and not reader.opened:
                 break
+            lines += 1
             if not whole and too_long is None and not beyond:
                 too_long = at
             parts = _parts(line)
@@ -103,8 +107,9 @@ def logged_in(piece: Piece) -> Iterator[Logged | Trouble]:
                 any_line = True
                 yield from reader.mails(*parts, line, None if beyond else at)
         yield from (mail.mail() for mail in reader.opened.values() if mail.told)
-        if not any_line:
-            yield Trouble(path, "holds no line that a Postfix writes of a mail")
+        if lines and not any_line:
+            place = f"{path}, bytes {piece.start} to {piece.end}" if piece.end else path
+            yield Trouble(place, "holds no line that a Postfix writes of a mail")
         if too_long is not None:
             why = f"has a line of more than {LINE_BYTES_MAX} bytes: its rest is passed over"
             yield Trouble(f"{path}, byte {too_long}", why)
@@ -214,9 +219,8 @@ def _of_clock(hours: bytes, minutes: bytes, seconds: bytes) -> int:
 
 
 def _of_rfc3339(found: re.Match[bytes]) -> int | None:
-    try:
-        day = date(int(found[1]), int(found[2]), int(found[3])).toordinal() - date(1970, 1, 1).toordinal()
-    except ValueError:
+    day = day_number(int(found[1]), int(found[2]), int(found[3]))
+    if day is None:
         return None
     zone = _of_clock(found[8], found[9], b"0") if found[7] else 0
     return day * _DAY_S + _of_clock(found[4], found[5], found[6]) - (zone if found[7] == b"+" else -zone)

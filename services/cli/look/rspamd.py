@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from services.cli.look.headers import instant_of
 from services.cli.look.logged import Logged
 from services.cli.look.sources import Piece, Trouble, open_plain
 from shared.domain.header_text import LINE_LENGTH_MAX
@@ -111,6 +112,6 @@ def _mail(row: _Row) -> Logged:
         helo=told.get("helo", "") or row.helo,
         auth=row.user not in {"", "unknown"},
         received=lines if told else None,
-        seconds=int(row.unix_time) or None,
+        seconds=instant_of(row.unix_time),
         own_on_top=True,
     )

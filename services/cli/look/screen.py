@@ -10,6 +10,7 @@ from services.cli.look import words
 from services.cli.look.fleet import Fleet, Server
 from services.cli.look.outlook import DayAhead
 from services.cli.look.report import Report
+from services.cli.look.words import counted
 
 SERVERS_SHOWN = 50
 """Rows on the screen unless all are asked for; the rest is counted."""
@@ -47,8 +48,8 @@ def show(report: Report, console: Console, *, everything: bool) -> None:
 def _seen(report: Report, console: Console) -> None:
     fleet, read = report.fleet, report.read
     console.print(
-        f"\n[bold]{read.mails:,} mails[/] of {_span(fleet)}; {fleet.mails_from_outside:,} came from outside, "
-        f"from {'at least ' if read.peers_capped else ''}{read.peers:,} peers."
+        f"\n[bold]{counted(read.mails, 'mail')}[/] of {_span(fleet)}; {fleet.mails_from_outside:,} came from outside, "
+        f"from {'at least ' if read.peers_capped else ''}{counted(read.peers, 'peer')}."
     )
     console.print(
         f"Own servers{' (inferred; --own NAME corrects)' if read.own_inferred else ''}: "
@@ -59,13 +60,15 @@ def _seen(report: Report, console: Console) -> None:
         f"not tied {_share(fleet.mails_not_tied, fleet)}; all else {_share(fleet.mails_unknown, fleet)}."
     )
     if read.no_lines:
-        console.print(words.NO_LINES.format(mails=read.no_lines))
+        console.print(words.NO_LINES.format(mails=counted(read.no_lines, "mail")))
+    if read.undated:
+        console.print(words.UNDATED.format(mails=counted(read.undated, "mail")))
     products = sorted(read.products.items(), key=lambda one: -one[1])
     named = [f"{escape(product)} {mails:,}" for product, mails in products if product]
     if named:
         console.print(f"Products by mails: {', '.join(named[:12])}.")
     aged = (report.on - report.data_of).days
-    console.print(f"Builds and holes as known on {report.data_of} ({aged} days ago).\n")
+    console.print(f"Builds and holes as known on {report.data_of} ({counted(aged, 'day')} ago).\n")
 
 
 def _span(fleet: Fleet) -> str:
@@ -94,11 +97,13 @@ def _servers(servers: Iterable[Server]) -> Table:
 def _list(servers: Iterable[Server], console: Console) -> None:
     console.print("[bold]Servers, worst first[/]")
     for number, server in enumerate(servers, start=1):
-        _, product, build, standing, months, holes, mails, ended, tied, seen = map(escape, _cells(server))
+        _, product, build, standing, _, _, mails, ended, tied, seen = map(escape, _cells(server))
         colour = "red" if server.standing == "below" else "green" if server.standing == "at or above" else "yellow"
         console.print(f"{number:>3}. [bold]{escape(server.server)}[/]: {product}, {build}: [{colour}]{standing}[/]")
         support = f", support ended {ended}" if ended else ""
-        console.print(f"     {months} months behind, {holes} holes known to be exploited{support}")
+        console.print(
+            f"     {counted(server.months_behind, 'month')} behind, {counted(server.assessment.cves_exploited, 'hole')} known to be exploited{support}"
+        )
         console.print(f"     {mails} mails a day, seen {seen}; tied: {tied}")
 
 
@@ -136,7 +141,7 @@ def _remarks(servers: Iterable[Server], console: Console) -> None:
 
 
 def _hidden(hides: dict[str, int]) -> str:
-    return escape(", ".join(f"{product} ({mails:,} mails)" for product, mails in hides.items()))
+    return escape(", ".join(f"{product} ({counted(mails, 'mail')})" for product, mails in hides.items()))
 
 
 def _gateways(fleet: Fleet, console: Console) -> None:
@@ -156,7 +161,9 @@ def _others(report: Report, console: Console) -> None:
         return
     console.print("\n[bold]Other products, shown and never judged[/]")
     for one in told[:OTHERS_SHOWN]:
-        console.print(f"  {escape(one.product)} {escape(one.version)}, {one.mails:,} mails: {words.known_of(one)}.")
+        console.print(
+            f"  {escape(one.product)} {escape(one.version)}, {counted(one.mails, 'mail')}: {words.known_of(one)}."
+        )
     if len(told) > OTHERS_SHOWN:
         console.print(f"  … and {len(told) - OTHERS_SHOWN} more; --json holds them.")
 

@@ -21,7 +21,7 @@ import zstandard
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # of the standard library from Python 3.12 on
 
-PIECE_BYTES = 32_000_000
+PIECE_BYTES = 64_000_000
 """A piece of a large mbox or log: a second or less of work, so that progress is seen and all cores have some."""
 
 BATCH_FILES = 500
@@ -42,6 +42,9 @@ _HISTORY = re.compile(rb'\{\s*(?:"version"\s*:\s*\d+\s*,\s*)?"rows"\s*:|\[\s*[{\
 
 UNREADABLE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """What a file that cannot be read, or breaks off, raises."""
+
+
+CR_ALONE = "ends its lines with CR alone, which no mail server writes: convert it first, as with tr '\\r' '\\n'"
 
 
 class Trouble(NamedTuple):
@@ -133,11 +136,22 @@ def _files_below(top: Path) -> Iterator[tuple[str, int] | Trouble]:
         inner.sort()
         if Path(directory).name == "tmp" and (Path(directory).parent / "cur").is_dir():
             continue  # of a Maildir: mails that are not wholly there
+        yield from _links_out(Path(directory), inner, top)
         for name in sorted(names):
             yield from _file_in(Path(directory) / name)
         yield from troubles
         troubles.clear()
     yield from troubles
+
+
+def _links_out(directory: Path, inner: Sequence[str], top: Path) -> Iterator[Trouble]:
+    """The links in *directory* to directories that do not lie below *top*."""
+    for name in inner:
+        link = directory / name
+        if link.is_symlink() and not link.resolve().is_relative_to(top.resolve()):
+            yield Trouble(
+                str(link), "is a link to a directory elsewhere, and is not followed: name that directory, too"
+            )
 
 
 def _file_in(path: Path) -> Iterator[tuple[str, int] | Trouble]:
@@ -160,7 +174,7 @@ def _is_index(name: str) -> bool:
 def kind_of(first: bytes) -> Kind | None:
     """What a file with these first bytes is; None where it is nothing that is known here."""
     text = first.lstrip(b"\xef\xbb\xbf\r\n")
-    if not text or b"\x00" in first or (b"\r" in text and b"\n" not in text):
+    if not text or b"\x00" in text.partition(b"\n")[0] or (b"\r" in text and b"\n" not in text):
         return None
     if text.startswith((b"From ", b">From ")):
         return "mbox"
@@ -170,7 +184,12 @@ def kind_of(first: bytes) -> Kind | None:
         return "jsonl"
     if _LOG_LINE.match(text):
         return "log"
-    return "mail" if _HEADER_LINE.match(text) else None
+    return "mail" if _HEADER_LINE.match(text) else _kind_of_cut(text)
+
+
+def _kind_of_cut(text: bytes) -> Kind | None:
+    """The kind by the second line, where the first may be cut, as by `tail -c`."""
+    return "log" if _LOG_LINE.match(text.partition(b"\n")[2]) else None
 
 
 def _why_unknown(first: bytes) -> str:
@@ -179,7 +198,7 @@ def _why_unknown(first: bytes) -> str:
     if b"\x00" in first:
         return "is a binary file"
     if b"\r" in first and b"\n" not in first:
-        return "ends its lines with CR alone, which no mail server writes: convert it first, as with tr '\\r' '\\n'"
+        return CR_ALONE
     return "is no mail and no mailbox that is known here"
 
 
@@ -255,28 +274,32 @@ _ZST_BUFFER = 131_072
 _ZST_PART = 1_024  # packed bytes at a time: a bomb makes 32 MB of them, and no more
 
 
-def lines_of(stream: BinaryIO, start: int, longest: int) -> Iterator[tuple[int, bytes, bool]]:
+def lines_of(stream: BinaryIO, start: int, end: int | None, longest: int) -> Iterator[tuple[int, bytes, bool]]:
     """
     The lines that begin at byte *start* or later, without their ends: the byte where each begins, the line, and whether it is whole.
 
+    end: no line that begins there or later is given, and nothing is read for one; None: up to the last one.
     longest: bytes of a line that are given; the rest of a longer one is passed over, whatever its length.
     """
     at = start
     if start:
         stream.seek(start - 1)
-        at += _passed_over(stream, b"") - 1
-    while line := stream.readline(longest):
-        beyond = _passed_over(stream, line)
+        at += _passed_over(stream, b"", start - 1, end) - 1
+    while (end is None or at < end) and (line := stream.readline(longest)):
+        beyond = _passed_over(stream, line, at + len(line), end)
         yield at, line.rstrip(b"\r\n"), not beyond
         at += len(line) + beyond
 
 
-def _passed_over(stream: BinaryIO, line: bytes) -> int:
-    """Bytes of the line that goes on behind *line*, which are read."""
+def _passed_over(stream: BinaryIO, line: bytes, at: int, end: int | None) -> int:
+    """Bytes, read here, by which the line goes on behind *line*, which ends at byte *at*; not far beyond *end*."""
     passed = 0
-    while not line.endswith(b"\n") and (line := stream.readline(SNIFF_BYTES)):
+    while (end is None or at + passed <= end) and not line.endswith(b"\n") and (line := stream.readline(_PASSED_BYTES)):
         passed += len(line)
     return passed
+
+
+_PASSED_BYTES = 65_536  # at a time
 
 
 def reason_of(error: BaseException) -> str:

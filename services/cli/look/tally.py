@@ -1,5 +1,6 @@
 """Mails counted by who handed them over and what its own lines say: one tally a piece, and tallies add up."""
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -57,7 +58,8 @@ class Tally(msgspec.Struct, array_like=True):
     What some pieces hold.
 
     no_received: mails without any such line, as drafts and sent ones. no_lines: mails of logs that tell no such line. own_only: mails that never left the own servers.
-    products: what the sender's top line names -> mails; PRODUCTS_MAX at most.
+    undated: mails whose date cannot be read, or is still to come; they count without their day. products: what the sender's
+    top line names -> mails; PRODUCTS_MAX at most.
     """
 
     mails: int = 0
@@ -86,6 +88,7 @@ class Teller:
 
     def __init__(self, own: Own, catalogue: BuildCatalogue) -> None:
         self.tally = Tally()
+        self._latest = time.time() + _CLOCK_OFF_S
         self._own = own
         self._ways = ways_for(own, catalogue)
 
@@ -132,10 +135,9 @@ class Teller:
 
     def _count(self, way: Way, seconds: int | None) -> None:
         tally = self.tally
-        if way.named in tally.products or len(tally.products) < PRODUCTS_MAX:
-            tally.products[way.named] = tally.products.get(way.named, 0) + 1
-        if way.sender.peer and len(tally.peers) < PEERS_MAX:
-            tally.peers.add(_mark_of(way.sender.peer))
+        mails = tally.products.get(way.named, 0)
+        if mails or len(tally.products) < PRODUCTS_MAX:
+            tally.products[way.named] = mails + 1
         count = self._count_of(way.sender)
         if count is None:
             return
@@ -147,6 +149,8 @@ class Teller:
         senders = self.tally.senders
         count = senders.get(sender)
         if count is None:
+            if sender.peer and len(self.tally.peers) < PEERS_MAX:
+                self.tally.peers.add(_mark_of(sender.peer))
             if len(senders) >= SENDERS_MAX and sender.run.reading is None:
                 self.tally.beyond += 1
                 return None
@@ -155,7 +159,7 @@ class Teller:
 
     def _note(self, count: Count, seconds: int | None) -> None:
         count.mails += 1
-        if seconds is None:
+        if seconds is None or seconds > self._latest:
             self.tally.undated += 1
             return
         if count.first == 0 or seconds < count.first:
@@ -171,6 +175,7 @@ class Teller:
 
 
 _HIDDEN_PRODUCTS = 8
+_CLOCK_OFF_S = 86_400  # a mail from later than that ahead has a wrong date, and would pass for the newest of all
 
 
 def note_trouble(tally: Tally, trouble: Trouble) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
-from services.cli.common import is_terminal
+from services.cli.common import CommandError, is_terminal
 from services.cli.look.scan import Progress
 from services.cli.look.sources import Trouble
 
@@ -38,15 +38,26 @@ _COPY_BYTES = 1_000_000
 
 @contextmanager
 def spooled(paths: list[str]) -> Iterator[list[str]]:
-    """The paths, with the standard input copied to a file until the block ends: it is read twice, and by several processes."""
+    """
+    The paths, with the standard input copied to a file until the block ends: it is read twice, and by several processes.
+
+    Raises:
+        CommandError: there is no room for the copy.
+    """
     if "-" not in paths:
         yield paths
         return
     with tempfile.TemporaryDirectory(prefix="patchgate-look-") as spool:
         copy = Path(spool) / "stdin"
-        with copy.open("wb") as out:
-            while part := sys.stdin.buffer.read(_COPY_BYTES):
-                out.write(part)
+        try:
+            with copy.open("wb") as out:
+                while part := sys.stdin.buffer.read(_COPY_BYTES):
+                    out.write(part)
+        except OSError as error:
+            raise CommandError(
+                f"the standard input cannot be kept below {tempfile.gettempdir()} while it is read: {(error.strerror or '').lower()}."
+                " Give a file instead of -, or set TMPDIR to a directory with room"
+            ) from error
         yield [str(copy) if path == "-" else path for path in paths]
 
 

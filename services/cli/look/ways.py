@@ -33,7 +33,7 @@ class Named(NamedTuple):
 _NOTHING = Named("", "", judged=False)
 
 
-class Sender(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Sender(msgspec.Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
     """Who handed mails over, and what they showed. peer "": the own line names no address in a known form."""
 
     peer: str

@@ -23,12 +23,12 @@ WHY_NOT = {
     "not-sure": "its build is not known well enough",
     "untied": "its lines are tied to nobody",
     "not-seen-lately": "it was not seen for longer than the policy keeps a case",
-    "too-few-hours": "it was seen in {hours} distinct hours, and the policy asks for more",
+    "too-few-hours": "it was seen in {hours}, and the policy asks for more",
 }
 
-NO_LINES = (
-    "Of {mails:,} mails the log shows no line, so no product: `patchgate recipe postfix-log` makes Postfix tell them."
-)
+UNDATED = "Without a day, for a date that cannot be read or is still to come: {mails}."
+
+NO_LINES = "Of {mails} the log shows no line, so no product: `patchgate recipe postfix-log` makes Postfix tell them."
 
 CANNOT_SHOW = (
     "A header shows what a server says of itself, and anybody can write one; only a tied name is held to be true.",
@@ -36,6 +36,11 @@ CANNOT_SHOW = (
     "SMTP lines of Exchange lag behind the installed build at times: then a range is given, and only its whole counts.",
     "Exim and Sendmail are shown and never judged: distributions mend them without changing the number.",
 )
+
+
+def counted(amount: float, name: str) -> str:
+    """The number with what it counts, one or more."""
+    return f"{amount:,} {name}{'' if amount == 1 else 's'}"
 
 
 def standing_of(server: Server) -> str:
@@ -47,7 +52,7 @@ def standing_of(server: Server) -> str:
 
 def why_no_case(server: Server) -> str:
     """Why the policy would open no case for *server*."""
-    return WHY_NOT[server.why_not].format(hours=server.hours_below)
+    return WHY_NOT[server.why_not].format(hours=counted(server.hours_below, "different hour"))
 
 
 def known_of(other: Other) -> str:
@@ -57,7 +62,7 @@ def known_of(other: Other) -> str:
     if known.ended is not None:
         parts.append(f"support ended {known.ended}")
     if known.exploited_fixed_later:
-        parts.append(f"a later version ends {len(known.exploited_fixed_later)} holes known to be exploited")
+        parts.append(f"a later version ends {counted(len(known.exploited_fixed_later), 'hole')} known to be exploited")
     if parts and known.backported:
         parts.append("which a distribution may have mended under the same number")
     return ", ".join(parts)
