@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.audit_tables import Tables
 from services.enforcer.books import Books, Outgoing, whole_state
-from services.enforcer.restore import StoredState
+from services.enforcer.restore import StoredState, _read_back
 from shared.domain.fold import Fold
 from shared.domain.policy import parse_policy, shipped_policy_text
 from shared.domain.records import PauseAccount, ResumeAccount, SetExemption
@@ -145,3 +145,15 @@ def test_a_log_of_acts_is_decided_again_from_its_bytes_alone() -> None:
         audit.take(stored)
     report = audit.report()
     assert (report.what, report.decided_again) == ("", len(world.log) - 2)
+
+
+async def test_a_leader_that_reads_its_state_back_has_pauses_and_exemptions() -> None:
+    """The fold that goes on is as the one that wrote."""
+    world = acts_story()
+    stored = StoredState(position=Position(offsets={}, law=world.fold.law, marks=(), counts={}))
+    records = list(whole_state(world.fold, set()))
+    for record in records:
+        stored.take(record.key or b"", record.value)
+    fold = (await _read_back(stored)).fold
+    assert fold.reprieves.digest() == world.fold.reprieves.digest() != ""
+    assert fold.reprieves.in_force() == world.fold.reprieves.in_force() != ()
