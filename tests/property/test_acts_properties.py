@@ -84,24 +84,41 @@ def test_no_account_ever_uses_more_days_than_the_quota(world: World) -> None:
 @quick
 @given(lives)
 def test_whoever_is_blocked_was_throttled_for_thirty_days_in_which_its_clock_ran(world: World) -> None:
-    """Counted by hand from the rows in force in each stretch of the log: time held, observed, exempt or frozen does not count."""
-    fold, throttled = Fold(policy_for()), Counter[tuple[str, int]]()
+    """
+    Counted by hand from the rows in force in each stretch of the log: time held, observed, exempt or frozen does not count.
+
+    A case keeps its count wherever it moves, and a relapse goes on with that of the case before it.
+    """
+    fold, throttled = Fold(policy_for()), Counter[int]()
+    left: dict[tuple[str, str], int] = {}
     for record, stored in world.log:
         before = None if fold.is_empty else fold.law.now
         standing = dict(fold.servers.items())
         fold.apply(record, stored)
-        if isinstance(record.event, e.ClockStarted):
-            throttled = Counter({key: s for key, s in throttled.items() if key[0] != record.event.server})
+        match record.event:
+            case e.ClockStarted() as started:
+                throttled.pop(number(fold, started), None)
+            case e.CaseReleased() as released:
+                left[released.server, released.product] = throttled[number(fold, released)]
+            case e.CaseOpened(inherited=inherited) as opened if inherited:
+                throttled[record.seq] = left[opened.server, opened.product]
+            case _:
+                pass
         if before is not None and fold.law.now > before:
-            for name, server in standing.items():
-                for case in server.cases:
-                    count(throttled, (name, case.opened_seq), case, before, fold.law.now)
+            for server in standing.values():
+                for one in server.cases:
+                    count(throttled, one, before, fold.law.now)
 
 
-def count(
-    throttled: Counter[tuple[str, int]], key: tuple[str, int], case: Case, since: datetime, until: datetime
-) -> None:
+def number(fold: Fold, event: e.ClockStarted | e.CaseReleased) -> int:
+    """Of the case that *event* is about."""
+    case = fold.servers[event.server].case_of(event.product)
+    return case.opened_seq if case else 0
+
+
+def count(throttled: Counter[int], case: Case, since: datetime, until: datetime) -> None:
     """Add the time of one stretch in which a throttling row was in force; a blocking one needs a month of that before it."""
+    key = case.opened_seq
     rows: tuple[Row, ...] = () if case.released_at is not None or not case.enforced else case.rows
     for row, over in zip(rows, [*(later.since for later in rows[1:]), until], strict=bool(rows)):
         begin, end = max(row.since, since), min(over, until)

@@ -68,12 +68,12 @@ def test_the_accusation_of_another_product_is_no_bar() -> None:
 def test_each_id_is_asked_for_its_own_newest_accusation() -> None:
     """Of two servers that a message matches it releases the one that was accused before it was seen."""
     world = World()
-    world.open_case()
+    world.open_case(client_name=NAME, client_resolve="ok")
     world.pass_time(DAY)
     cure = world.now
     world.pass_time(DAY)
-    world.open_case(client_name=NAME, client_resolve="ok")
+    world.open_case()
     released = of_kind(
         world.see(PATCHED, seen_at=cure, imported=True, client_name=NAME, client_resolve="ok"), e.CaseReleased
     )
-    assert [event.server for event in released] == [SERVER]
+    assert [event.server for event in released] == [NAME]
