@@ -9,8 +9,8 @@ from services.cli.act_targets import opening_of
 from services.cli.log_lookup import from_seq
 from services.cli.log_source import decoded
 from services.cli.progress import counting
-from services.status.timeline import in_words
 from shared.domain import events as e
+from shared.domain.event_words import in_words
 from shared.domain.evidence import UtcDatetime
 from shared.domain.evolve import server_of
 from shared.domain.explain import plain

@@ -59,7 +59,12 @@ def decide_act(view: View, act: Act, *, at: datetime) -> list[e.Event]:
         complaint = _not_his(view, act)
         if complaint:
             return _refused(act, complaint)
-    return _DECIDES[type(act)](view, act, at)
+    if not isinstance(act, CaseAct):
+        return _DECIDES[type(act)](view, act, at)
+    server, case = _case_named(view, act)
+    if server is None or case is None:
+        return _nothing(act, "this case is not open")
+    return _DECIDES_CASE[type(act)](view, act, server, case)
 
 
 def fall_due(view: View, ends: datetime) -> list[e.Event]:
@@ -228,11 +233,7 @@ def _exempted(view: View, kind: str, target: str) -> list[str]:
 # --- cases -----------------------------------------------------------------------------------------------------------
 
 
-def _dispute(view: View, act: DisputeCase, at: datetime) -> list[e.Event]:
-    del at
-    server, case = _case_named(view, act)
-    if server is None or case is None:
-        return _nothing(act, _NOT_OPEN)
+def _dispute(view: View, act: DisputeCase, server: Server, case: Case) -> list[e.Event]:
     if case.released_at is not None:
         return _nothing(act, _RELEASED)
     if not case.enforced:
@@ -244,11 +245,7 @@ def _dispute(view: View, act: DisputeCase, at: datetime) -> list[e.Event]:
     return [*_done(act, told), hold_now(server, case, view.law, "dispute", until=until)]
 
 
-def _resolve(view: View, act: ResolveCase, at: datetime) -> list[e.Event]:
-    del at
-    server, case = _case_named(view, act)
-    if server is None or case is None:
-        return _nothing(act, _NOT_OPEN)
+def _resolve(view: View, act: ResolveCase, server: Server, case: Case) -> list[e.Event]:
     reason: e.CaseHoldReason = "mixed" if act.outcome == "runs-on" else "dispute"
     if case.held_for(reason) is None:
         what = "the case is not held as mixed" if reason == "mixed" else "no dispute of the case is open"
@@ -259,11 +256,7 @@ def _resolve(view: View, act: ResolveCase, at: datetime) -> list[e.Event]:
     return [*_done(act, told), go_on(server, case, reason, view.law.now)]
 
 
-def _sign(view: View, act: SignBlocking, at: datetime) -> list[e.Event]:
-    del at
-    server, case = _case_named(view, act)
-    if server is None or case is None:
-        return _nothing(act, _NOT_OPEN)
+def _sign(view: View, act: SignBlocking, server: Server, case: Case) -> list[e.Event]:
     if case.released_at is not None:
         return _nothing(act, _RELEASED)
     if not case.enforced:
@@ -272,11 +265,8 @@ def _sign(view: View, act: SignBlocking, at: datetime) -> list[e.Event]:
     return [e.RequestDecided(request=act, outcome=outcome, reason=reason), *follows]
 
 
-def _correct(view: View, act: CorrectCase, at: datetime) -> list[e.Event]:
-    del at
-    server, case = _case_named(view, act)
-    if server is None or case is None:
-        return _nothing(act, _NOT_OPEN)
+def _correct(view: View, act: CorrectCase, server: Server, case: Case) -> list[e.Event]:
+    del view
     return _end_struck(act, server, case, "corrected")
 
 
@@ -306,11 +296,7 @@ def _lift_struck(view: View, act: LiftStruck, at: datetime) -> list[e.Event]:
     return [*_done(act, told), e.ReadingsLifted(server=act.server)]
 
 
-def _acknowledge(view: View, act: AcknowledgeNotice, at: datetime) -> list[e.Event]:
-    del at
-    server, case = _case_named(view, act)
-    if server is None or case is None:
-        return _nothing(act, _NOT_OPEN)
+def _acknowledge(view: View, act: AcknowledgeNotice, server: Server, case: Case) -> list[e.Event]:
     if case.released_at is not None:
         return _nothing(act, _RELEASED)
     planned = case.kept.planned if case.kept else case.planned
@@ -327,7 +313,6 @@ def _acknowledge(view: View, act: AcknowledgeNotice, at: datetime) -> list[e.Eve
     return [*_done(act, "the notice counts as delivered now"), told]
 
 
-_NOT_OPEN = "this case is not open"
 _RELEASED = "the case is released: nothing holds its server any more"
 
 
@@ -375,11 +360,13 @@ _DECIDES: dict[type, Callable[[View, Any, datetime], list[e.Event]]] = {
     PauseAccount: _pause,
     ResumeAccount: _resume,
     SetExemption: _exempt,
+    LiftStruck: _lift_struck,
+    SetMode: _mode,
+}
+_DECIDES_CASE: dict[type, Callable[[View, Any, Server, Case], list[e.Event]]] = {
     DisputeCase: _dispute,
     ResolveCase: _resolve,
     SignBlocking: _sign,
     AcknowledgeNotice: _acknowledge,
     CorrectCase: _correct,
-    LiftStruck: _lift_struck,
-    SetMode: _mode,
 }

@@ -1,7 +1,7 @@
 """
 Where the log differs from the second law's reading of the page, for the time being: True follows the log.
 
-Each is written down in `docs/architecture/law.md`. When the code is put right, its line goes; set to False, the lives find it again.
+Each is written down in `docs/architecture/second-law.md`. When the code is put right, its line goes; set to False, the lives find it again.
 """
 
 KNOWN_REPEATED_AFTER_DELIVERY = True
