@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from shared.domain.errors import ConfigError
 
-KAFKA_VERSION = "4.1.0"
+KAFKA_VERSION = "4.1.2"
 # slf4j-jdk14 sends Kafka's log to java.util.logging, the one binding that bounds its files by itself.
 ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-jdk14:1.7.36"
 LOCK_FILE = Path(__file__).with_name("jars.lock")
