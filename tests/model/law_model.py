@@ -19,6 +19,7 @@ from tests.model.words import Span
 from tests.support.edge import FakeClock
 
 BLIND_AFTER_S = 3600
+_BEGINS_ANEW = e.CaseOpened | e.CaseMixed | e.ClockStarted | e.ClockStopped
 
 
 class LawsDiffer(AssertionError):
@@ -93,10 +94,19 @@ class LawModel:
         self.truth.tick(at)
 
     def _note_notices(self, written: list[Written]) -> None:
-        for record, _ in written:
+        # The second law stands at the end of the turn: what was told of a clock that ended in it is about nothing any more.
+        begun_anew: set[tuple[str, str]] = set()
+        homes: dict[tuple[str, str], str] = {}
+        for record, _ in reversed(written):
             event = record.event
-            if isinstance(event, e.NoticeDue):
-                self._keys[event.notice] = self.truth.key_of(event.server, event.product)
+            if isinstance(event, _BEGINS_ANEW):
+                begun_anew.add((event.server, event.product))
+            elif isinstance(event, e.CaseMoved):
+                homes[event.source, event.product] = homes.get((event.server, event.product), event.server)
+            elif isinstance(event, e.NoticeDue):
+                home = homes.get((event.server, event.product), event.server)
+                over = {(event.server, event.product), (home, event.product)} & begun_anew
+                self._keys[event.notice] = None if over else self.truth.key_of(home, event.product)
                 self.notices[event.notice] = (event.server, self._keys[event.notice])
 
     def _compare(self, *, wrote: bool) -> None:
