@@ -51,10 +51,10 @@ def clocks(
             continue
         spared = reprieves.spare(ids, connector, peer or case.exempt_peer)
         enforced = not spared and refuses(policy, server, case, connector, day)
-        if case.enforced and not enforced:
+        noted = _peer_noted(reprieves, server, case, seen)
+        if not enforced and (case.enforced or noted != case.exempt_peer):
             plan = plan_for(policy, now, enforced=False)
-            by_peer = (peer or case.exempt_peer) if spared == "peer" else ""
-            yield e.ClockStopped(server=server.server, product=case.product, plan=plan, peer=by_peer)
+            yield e.ClockStopped(server=server.server, product=case.product, plan=plan, peer=noted)
         elif enforced and not case.enforced:
             plan = plan_for(policy, now, enforced=True)
             yield e.ClockStarted(server=server.server, product=case.product, plan=plan)
@@ -63,6 +63,15 @@ def clocks(
             yield hold_now(server, case, view.law, "pause", ends=paused)
         elif not paused and case.held_for("pause") is not None:
             yield go_on(server, case, "pause", now)
+
+
+def _peer_noted(reprieves: Reprieves, server: Server, case: Case, seen: Seen | None) -> str:
+    """The exempt peer that *case* notes, observed or not: nothing else tells later from where its server is seen."""
+    if seen is None:
+        return case.exempt_peer
+    if reprieves.spares_peer(seen.peer):
+        return seen.peer
+    return "" if seen.ids[0] == server.server else case.exempt_peer
 
 
 def held_from_day0(view: View, server_id: str, product: str, connector: str, plan: e.Plan) -> Iterator[e.Event]:

@@ -264,7 +264,7 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
         enforced=enforced,
         evidence=counted,
         plan=plan,
-        peer=peer if spared == "peer" else "",
+        peer=peer if view.reprieves.spares_peer(peer) else "",
         inherited=clock,
     )
     return [opened, *held_from_day0(view, sighted.server, product, sighted.connector, plan)]

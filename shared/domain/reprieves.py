@@ -54,6 +54,10 @@ class Reprieves:
             return "connector"
         return "peer" if ("peer", peer) in known else ""
 
+    def spares_peer(self, peer: str) -> bool:
+        """Whether *peer* is exempt, whatever else is."""
+        return ("peer", peer) in self.exemptions
+
     def in_force(self) -> tuple[Exemption, ...]:
         """The exemptions, by kind and target."""
         return tuple(self.exemptions[key] for key in sorted(self.exemptions))

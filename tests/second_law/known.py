@@ -19,9 +19,6 @@ KNOWN_PLACE_AT_ADOPTION = True
 KNOWN_OTHER_IDS_LATER = True
 """In the log the exemption of a server or peer, and its end, reach cases under other ids at their next sighting or adoption only."""
 
-KNOWN_OBSERVED_FORGET_PEER = True
-"""A case that is observed already does not note the exempt peer that its server is seen from: enforced later, it begins at once."""
-
 KNOWN_SIBLINGS_SHARE_A_PLACE = True
 """Two cases of one server that fall due at one instant and must wait are told the same place in the queue, and the same day."""
 

@@ -9,7 +9,6 @@ from tests.second_law.clocks import enforces, exempt, follows_account, holds, pa
 from tests.second_law.due import fall_due
 from tests.second_law.known import (
     KNOWN_CURE_MOVES_NO_CLOCK,
-    KNOWN_OBSERVED_FORGET_PEER,
     KNOWN_TIE_OF_BEFORE,
 )
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
@@ -225,11 +224,11 @@ class Sighting:
                 if case.released or case in cured:
                     continue
                 wanted = self.enforced(case.product, self.tie)
-                if case.enforced or not KNOWN_OBSERVED_FORGET_PEER:
-                    self._note_peer(server, case)
+                before = case.exempt_peer
+                self._note_peer(server, case)
                 if wanted and not case.enforced and server is self.server:
                     start(self.law, case, self.law.now)
-                elif not wanted and case.enforced:
+                elif not wanted and (case.enforced or case.exempt_peer != before):
                     stop(self.law, case, self.law.now)
 
     def _note_peer(self, server: Server, case: Case) -> None:

@@ -96,6 +96,36 @@ def test_a_case_of_an_exempt_peer_opens_observed() -> None:
     assert (world.case().enforced, world.case().exempt_peer) == (False, PEER)
 
 
+def test_an_observed_case_notes_the_exempt_peer_too() -> None:
+    """Enforced later by a policy, or when another exemption ends, without news in between: nobody begins who is exempt."""
+    world = World(policy_for("observe"))
+    world.open_case()
+    exempt(world, "peer", PEER)
+    world.pass_time(DAY)
+    assert world.kinds(world.see()) == ["ServerSighted", "ClockStopped"]
+    world.adopt(policy_for(version=2))
+    assert not world.case().enforced
+
+    world = aged(35)
+    exempt(world, "peer", PEER)
+    exempt(world, "server", SERVER)
+    world.pass_time(DAY)
+    world.see()
+    exempt(world, "server", SERVER, None)
+    assert not world.case().enforced
+
+
+def test_an_observed_case_forgets_a_peer_that_is_exempt_no_more() -> None:
+    """It is seen from there still."""
+    world = World(policy_for("observe"))
+    exempt(world, "peer", PEER)
+    world.open_case()
+    exempt(world, "peer", PEER, None)
+    world.pass_time(DAY)
+    assert world.kinds(world.see()) == ["ServerSighted", "ClockStopped"]
+    assert world.case().exempt_peer == ""
+
+
 def test_a_message_of_an_exempt_id_stops_the_cases_of_all_its_ids() -> None:
     """The server is among its matches."""
     world = World()
