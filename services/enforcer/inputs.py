@@ -121,7 +121,7 @@ class Inputs:
             if self.fold.law.seq != seq:
                 raise
             return written + self._refuse(record, f"cannot be decided: {type(error).__name__}: {error}")
-        self._moved = bool(taken)
+        self._moved = bool(taken) and self.fold.is_due()  # H stands where it was
         self._count_taken(topic, news=bool(taken))
         return written + taken
 

@@ -81,10 +81,6 @@ def _hold_ended(law: Law, event: e.HoldEnded) -> Law:
 def server_of(event: e.Event) -> str | None:
     """Which server's record *event* changes, if one."""
     match event:
-        case e.RulesAdopted() | e.PolicyAdopted() | e.RequestDecided() | e.HoldBegan() | e.HoldEnded() | e.Checkpoint():
-            return None
-        case e.PauseBegan() | e.PauseEnded() | e.Exempted() | e.ExemptionEnded():
-            return None
         case (
             e.ServerSighted()
             | e.AccusationDropped()
@@ -107,6 +103,10 @@ def server_of(event: e.Event) -> str | None:
             | e.CaseEnded()
         ):
             return event.server
+        case e.RulesAdopted() | e.PolicyAdopted() | e.RequestDecided() | e.HoldBegan() | e.HoldEnded() | e.Checkpoint():
+            return None
+        case e.PauseBegan() | e.PauseEnded() | e.Exempted() | e.ExemptionEnded():
+            return None
         case _:
             assert_never(event)
 

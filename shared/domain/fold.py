@@ -89,7 +89,7 @@ class Fold:
             and like.since <= min(glimpse.facts.seen_at, max(at, self.law.at)) < like.until
             and like.reading == bytes(glimpse.reading)
             and (like.connector, like.tie) == (who.connector, who.tie)
-            and not any(other in self.servers for other in who.matches[1:])
+            and (len(who.matches) == 1 or not any(other in self.servers for other in who.matches[1:]))
         )
 
     # -- deciding: used at the tip only -----------------------------------------------------------------------------
@@ -116,6 +116,15 @@ class Fold:
             due, events = first
             written += [self._write(event, at=at, due=due) for event in events]
         return written + self._checkpoint(at)
+
+    def is_due(self) -> bool:
+        """Whether `tick` may have something to write with H where it is, blindness apart."""
+        law, ends = self.law, self.reprieves.due
+        return (
+            law.since_checkpoint >= CHECKPOINT_EVERY
+            or (bool(self._due) and self._due[0][0] <= law.now)
+            or (ends is not None and ends <= law.h)
+        )
 
     def first_due(self) -> tuple[datetime, list[e.Event]] | None:
         """
@@ -213,12 +222,12 @@ class Fold:
         self._remember_request(record)
         if isinstance(record.event, e.PolicyAdopted):
             self._adopt(record.event.policy)
-        if self.reprieves.apply(record.event):
-            return
         name = server_of(record.event)
-        if isinstance(record.event, e.CaseMoved):
+        if name is None:
+            self.reprieves.apply(record.event)
+        elif isinstance(record.event, e.CaseMoved):
             self._move(record.event, record.seq)
-        elif name is not None:
+        else:
             self._put(name, evolve_server(self.servers.get(name), record, self.policy.version))
 
     def _move(self, event: e.CaseMoved, seq: int) -> None:

@@ -75,25 +75,35 @@ class Naming:
         self._networks = sorted(networks, key=lambda network: network.bits, reverse=True)
         self._by_domain = "domain" in policy.open_ties
         self._by_peer: dict[str, Connector | None] = {}
+        self._asked: tuple[str, ...] = ()
+        self._told: Identity | None = None
 
     def identify(self, facts: Introduction) -> Identity:
         """The ties, ids and connector of one message's facts."""
+        asked = (facts.peer, facts.helo, facts.client_name, facts.client_resolve, facts.tls_name, facts.name)
+        # Of what is news, or may be refused, this is asked twice in a row.
+        if self._told is None or asked != self._asked:
+            self._asked, self._told = asked, self._identify(facts)
+        return self._told
+
+    def _identify(self, facts: Introduction) -> Identity:
         connector = self._connector_of(facts)
         scope = connector.name if connector else self._internet
         name = facts.name
         if not name:
             return Identity(tie="untied", connector=scope, server=None, matches=())
-        ids: list[tuple[Tie, str]] = []
+        tie: Tie | None = None
+        ids: tuple[str, ...] = ()
         if connector is not None:
-            ids += [("connector", f"{name}@{one}") for one in connector.names]
+            tie, ids = "connector", tuple([f"{name}@{one}" for one in connector.names])
         # A name without a dot is nobody's in the DNS; it could also be taken for a reserved key of our tables.
         if facts.client_resolve == "ok" and facts.client_name.lower() == name and "." in name:
-            ids.append(("verified", name))
+            tie, ids = tie or "verified", (*ids, name)
         if facts.helo.lower() == name:
-            ids.append(("helo", f"{name}@{facts.peer}"))
-        if not ids:
+            tie, ids = tie or "helo", (*ids, f"{name}@{facts.peer}")
+        if tie is None:
             return self._loosely_tied(facts, scope)
-        return Identity(tie=ids[0][0], connector=scope, server=ids[0][1], matches=tuple(server for _, server in ids))
+        return Identity(tie=tie, connector=scope, server=ids[0], matches=ids)
 
     def _loosely_tied(self, facts: Introduction, scope: str) -> Identity:
         """

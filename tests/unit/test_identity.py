@@ -134,3 +134,26 @@ def test_the_table_of_peers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for last in range(5):
             assert naming.identify(facts(START, peer=f"198.51.100.{last}")).connector == "branch"
     assert len(naming._by_peer) <= 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("peer", "198.51.100.9"),
+        ("helo", "other.example"),
+        ("client_name", "other.example"),
+        ("client_resolve", "forged"),
+        ("tls_name", "MAIL.partner.example"),
+        ("name", "other.example"),
+    ],
+)
+def test_what_was_asked_before_says_nothing_of_other_facts(field: str, value: str) -> None:
+    """The last answer is kept for whoever asks the same again, and only for him."""
+    partner = Connector(name="p", kind="partner", tls_names=("mail.partner.example",), owner="x")
+    policy = policy_for(connectors=(*policy_for().connectors, partner))
+    verified = {"client_name": NAME, "client_resolve": "ok"}
+    before, other = facts(START, **verified), facts(START, **{**verified, field: value})
+    assert Naming(policy).identify(before) != Naming(policy).identify(other)
+    asked = Naming(policy)
+    for one in (before, other, before):
+        assert asked.identify(one) == Naming(policy).identify(one) == asked.identify(one)
