@@ -151,7 +151,7 @@ def test_what_was_asked_before_says_nothing_of_other_facts(field: str, value: st
     """The last answer is kept for whoever asks the same again, and only for him."""
     partner = Connector(name="p", kind="partner", tls_names=("mail.partner.example",), owner="x")
     policy = policy_for(connectors=(*policy_for().connectors, partner))
-    verified = {"client_name": NAME, "client_resolve": "ok"}
+    verified = {"client_name": NAME, "client_resolve": "ok", "helo": NAME}
     before, other = facts(START, **verified), facts(START, **{**verified, field: value})
     assert Naming(policy).identify(before) != Naming(policy).identify(other)
     asked = Naming(policy)
