@@ -12,7 +12,7 @@ from typing import NamedTuple
 from shared.domain import events as e
 from shared.domain.accounts import account_of
 from shared.domain.holds import go_on, hold, hold_now
-from shared.domain.policy import Policy
+from shared.domain.policy import Policy, Tie
 from shared.domain.reprieves import Reprieves
 from shared.domain.schedule import plan_for
 from shared.domain.state import Case, Server
@@ -20,11 +20,12 @@ from shared.domain.view import View
 
 
 class Seen(NamedTuple):
-    """As what a server was just seen. ids: all that the message matches."""
+    """As what a server was just seen. ids: all that the message matches. tie: the best one."""
 
     ids: tuple[str, ...]
     connector: str
     peer: str
+    tie: Tie
 
 
 def clocks(
@@ -44,13 +45,15 @@ def clocks(
     is as it is on record. now: the law time at which that is.
     """
     policy, reprieves, now = policy or view.policy, reprieves or view.reprieves, now or view.law.now
-    ids, connector, peer = seen or Seen((server.server, *server.matches), policy.present_name(server.connector), "")
+    ids, connector, peer, tie = seen or Seen(
+        (server.server, *server.matches), policy.present_name(server.connector), "", server.tie
+    )
     paused = reprieves.paused_until(account_of(policy, server.server, connector))
     for case in server.cases:
         if case.released_at is not None:
             continue
         spared = reprieves.spare(ids, connector, peer or case.exempt_peer)
-        enforced = not spared and refuses(policy, server, case, connector, day)
+        enforced = not spared and refuses(policy, tie, case, connector, day)
         noted = _peer_noted(reprieves, server, case, seen)
         if not enforced and (case.enforced or noted != case.exempt_peer):
             plan = plan_for(policy, now, enforced=False)
@@ -89,10 +92,6 @@ def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: datetime | 
         yield hold(server_id, case.product, "pause", first, first.since, ends=paused)
 
 
-def refuses(policy: Policy, server: Server, case: Case, connector: str, day: date) -> bool:
+def refuses(policy: Policy, tie: Tie, case: Case, connector: str, day: date) -> bool:
     """Whether *policy* still says what the case rests on: its connector is enforced, its tie opens, its product has a floor."""
-    return (
-        policy.enforced(connector)
-        and server.tie in policy.open_ties
-        and policy.floor_for(case.product, day) is not None
-    )
+    return policy.enforced(connector) and tie in policy.open_ties and policy.floor_for(case.product, day) is not None

@@ -5,7 +5,7 @@ Each rule is one function. The caller (`fold.py`) writes the events to the log i
 list; what fell due (`schedule.py`) is written before the next input.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -97,7 +97,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    modes = () if releases or facts.imported else _modes(view, who, facts.peer, at.date())
+    modes = () if facts.imported else _modes(view, who, facts.peer, at.date(), but=releases)
     if move is not None:
         return [sighted, *drops, *_moved(view, sighted, *move, at.date(), modes)]
     again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
@@ -117,7 +117,8 @@ def _moved(
     home = msgspec.structs.replace(
         source, server=sighted.server, connector=sighted.connector, tie=sighted.tie, cases=(case,)
     )
-    changed = list(clocks(view, home, day=day, seen=Seen(sighted.matches, sighted.connector, sighted.facts.peer)))
+    seen = Seen(sighted.matches, sighted.connector, sighted.facts.peer, sighted.tie)
+    changed = list(clocks(view, home, day=day, seen=seen))
     # What waited for a signature at the old id only comes from now on.
     granted = None if changed or not case.enforced else _granted_now(view, home, case, view.policy)
     yield from [*changed, *([granted] if granted else [])]
@@ -128,17 +129,22 @@ def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
     return any(server_id in view.servers and view.servers[server_id].strikes(reading) for server_id in who.matches)
 
 
-def _modes(view: View, who: Identity, peer: str, day: date) -> Iterator[e.Event]:
+def _modes(
+    view: View, who: Identity, peer: str, day: date, *, but: Sequence[e.CaseReleased | e.NoticeDue]
+) -> Iterator[e.Event]:
     """
-    Cases follow the connector in which their server is seen, for a policy can make, rename or move one.
+    Cases follow the connector in which their server is seen, for a policy can make, rename or move one; not *but*, just released.
 
     Where that is only observed, or the message is exempt, so are those of the other ids that the message matches.
     """
-    seen = Seen(ids=who.matches, connector=who.connector, peer=peer)
-    enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(*seen)
+    seen = Seen(ids=who.matches, connector=who.connector, peer=peer, tie=who.tie)
+    enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(who.matches, who.connector, peer)
     for server_id in who.matches:
         server = view.servers.get(server_id)
         if server is not None and (server_id == who.server or not enforced):
+            released = {one.product for one in but if one.server == server_id}
+            rest = tuple(case for case in server.cases if case.product not in released)
+            server = msgspec.structs.replace(server, cases=rest) if released else server
             yield from clocks(view, server, day=day, seen=seen)
 
 
@@ -203,10 +209,10 @@ def _news(
     return news
 
 
-def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
+def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.CaseReleased | e.NoticeDue]:
     """A cure counts for every id that the message matches, and lifts at once."""
     reading = sighting.reading
-    found: list[e.Event] = []
+    found: list[e.CaseReleased | e.NoticeDue] = []
     for server_id in who.matches:
         server = view.servers.get(server_id)
         case = server.case_of(reading.product) if server and reading else None
@@ -347,7 +353,7 @@ def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
         server = view.servers[name]
         yield from clocks(view, server, day=day, policy=policy)
         for case in server.cases:
-            if refuses(policy, server, case, server.connector, day):
+            if refuses(policy, server.tie, case, server.connector, day):
                 granted = _granted_now(view, server, case, policy, ahead=asked)
                 asked += granted is not None and case.waits is None
                 yield from [granted] if granted else []

@@ -71,7 +71,7 @@ def mixes(view: View, who: Identity, facts: Facts, reading: Reading, day: date) 
     spared = view.reprieves.spare(who.matches, who.connector, facts.peer)
     if spared or case.floor.standing(reading) is not Standing.BELOW:
         return None
-    return case if refuses(view.policy, server, case, who.connector, day) else None
+    return case if refuses(view.policy, who.tie, case, who.connector, day) else None
 
 
 def mixed(view: View, server: str, case: Case, connector: str) -> Iterator[e.Event]:

@@ -6,6 +6,7 @@ since `START`, holds are intervals on the axis of H, servers and cases are ordin
 Source: design rules 4 to 8, 10, 12 and its Words; `docs/architecture/law.md`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from shared.domain.evidence import Reading
@@ -148,15 +149,15 @@ class Truth:
         full = known is not None and known.news_hour == w.utc_hour(at) and known.news >= NEWS_AN_HOUR
         if full and not cured and not dropped:
             return
-        mixed = self._mixed(known, reading, connector, seen) if below else None
+        mixed = self._mixed(known, reading, connector, tie, seen) if below else None
         moves = self._to_move(known, ids, reading) if below else None
         hours, counted = self._hours(known, reading, seen, below=below, met=met and name in lifts)
         if not (
             cured or dropped or counted or mixed or moves or _is_news(known, reading, tie, connector, seen, below=below)
         ):
             return
-        if not cured and not facts.imported:
-            self._follow(ids, connector)
+        if not facts.imported:
+            self._follow(ids, connector, but=cured)
         server = self._record(name, Server(connector, tie, seen, reading), below=below)
         server.hours = hours
         for other in dropped:
@@ -197,13 +198,13 @@ class Truth:
             and not (case.mixed and self.law_now - server.below[case.product][1] < DAY)
         ]
 
-    def _mixed(self, known: Server | None, reading: Reading, connector: str, seen: int) -> Case | None:
+    def _mixed(self, known: Server | None, reading: Reading, connector: str, tie: str, seen: int) -> Case | None:
         """The released case, enforced, that this reading below its floor opens again: it was seen after the cure."""
         case = known.case_of(reading.product) if known else None
         if known is None or case is None or case.left is None or seen <= case.left.cured:
             return None
         day = w.utc_day(self.at)
-        refuses = w.may_refuse(self.policy, connector=connector, tie=known.tie, product=case.product, day=day)
+        refuses = w.may_refuse(self.policy, connector=connector, tie=tie, product=case.product, day=day)
         return case if refuses and w.is_below(reading, case.floor) else None
 
     def _to_move(self, known: Server | None, ids: list[tuple[str, str]], reading: Reading) -> Case | None:
@@ -292,14 +293,14 @@ class Truth:
         case.waiting = [span for span in spans if span.block] if enforced else []
         self._cases = None
 
-    def _follow(self, ids: list[tuple[str, str]], connector: str) -> None:
-        """Cases follow the connector in which their server is seen; where that only observes, those of all its ids."""
+    def _follow(self, ids: list[tuple[str, str]], connector: str, *, but: list[Case]) -> None:
+        """Cases follow the connector in which their server is seen; where that only observes, those of all its ids; not *but*."""
         for number, (tie, name) in enumerate(ids):
             if name in self.servers and (number == 0 or not w.enforces(self.policy, connector)):
-                self._set_clocks(self.servers[name], connector, tie)
+                self._set_clocks(self.servers[name], connector, tie, but=but)
 
-    def _set_clocks(self, server: Server, connector: str, tie: str) -> None:
-        for case in server.cases:
+    def _set_clocks(self, server: Server, connector: str, tie: str, *, but: Sequence[Case] = ()) -> None:
+        for case in [one for one in server.cases if one not in but]:
             wanted = w.may_refuse(
                 self.policy, connector=connector, tie=tie, product=case.product, day=w.utc_day(self.at)
             )

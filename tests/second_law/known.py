@@ -7,12 +7,6 @@ Each is written down in `docs/architecture/second-law.md`. When the code is put 
 KNOWN_REPEATED_AFTER_DELIVERY = True
 """The log repeats the notice before blocking though one was delivered meanwhile, until blocking is granted."""
 
-KNOWN_TIE_OF_BEFORE = True
-"""The log starts and stops a clock by the tie that was on record before the sighting, so a better tie counts a sighting later."""
-
-KNOWN_CURE_MOVES_NO_CLOCK = True
-"""In the log a message that releases a case starts and stops no clock of the server's other products."""
-
 KNOWN_PLACE_AT_ADOPTION = True
 """At an adoption servers are asked by their ids: who newly asks stands before an older waiter of a later id, who then gets no room."""
 

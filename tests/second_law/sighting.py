@@ -7,10 +7,6 @@ from shared.domain.floors import Floor
 from tests.second_law.case import Case
 from tests.second_law.clocks import enforces, exempt, follows_account, holds, pauses, start, stop
 from tests.second_law.due import fall_due
-from tests.second_law.known import (
-    KNOWN_CURE_MOVES_NO_CLOCK,
-    KNOWN_TIE_OF_BEFORE,
-)
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
 from tests.second_law.queue import blocks
 from tests.second_law.words import DAY, SECOND, Who, floor_on, stands, who
@@ -34,8 +30,7 @@ class Sighting:
     def __init__(self, law: SecondLaw, facts: Facts, reading: Reading, whose: Who) -> None:
         self.law, self.reading, self.whose = law, reading, whose
         self.imported, self.peer = facts.imported, facts.peer
-        before = law.servers.get(whose.ids[0])
-        self.tie = before.tie if before and KNOWN_TIE_OF_BEFORE else whose.tie
+        self.tie = whose.tie
         self.seen = min(facts.seen_at, law.at)
         self.floor = floor_on(law.policy, reading.product, self.seen.date())
         self.stands = stands(self.floor, reading)
@@ -68,7 +63,7 @@ class Sighting:
             self._mix(mixed)
         if source is not None:
             self._move(source)
-        if not self.imported and not (cured and KNOWN_CURE_MOVES_NO_CLOCK):
+        if not self.imported:
             self._clocks(cured)
         self._open()
         if source is not None and self.server is not None:

@@ -12,7 +12,7 @@ from shared.domain.repeats import Repeats
 from shared.domain.reprieves import Reprieves
 from shared.messaging import topics as t
 from tests.support.acts import DAY, aged, outcome
-from tests.support.scenario import E2007, NAME, SERVER, START, World, reading
+from tests.support.scenario import E2007, FLOOR_2016, NAME, SERVER, START, World, policy_for, reading
 
 D = START.date()
 
@@ -138,3 +138,25 @@ def test_an_end_sorts_before_what_is_due_for_a_server_at_the_same_instant() -> N
         "ExemptionEnded",
         "StageEntered",
     ]
+
+
+def test_a_cure_of_one_product_moves_the_clocks_of_the_others_too() -> None:
+    """A patched 2016 speaks under the name of an Exchange 2007, by now from an exempt peer: only the released case is left alone."""
+    world = World()
+    world.open_case()
+    world.open_case(reading(E2007, None))
+    world.ask(SetExemption, kind="peer", target="192.0.2.7", owner="ops", until=world.now + 9 * DAY)
+    told = world.see(reading(build=FLOOR_2016))
+    stopped = [event.product for event in told if isinstance(event, e.ClockStopped)]
+    released = [event.product for event in told if isinstance(event, e.CaseReleased)]
+    assert (released, stopped) == ([reading().product], [E2007])
+
+
+def test_a_tie_counts_from_the_sighting_that_shows_it() -> None:
+    """A case that stands because its server was tied too loosely begins with the first message that ties it better."""
+    world, name = World(), "ex01.contoso.co.uk"
+    world.open_case(name=name)
+    world.adopt(policy_for(version=2, open_ties=("connector", "verified", "domain")))
+    assert not world.case(f"{name}@192.0.2.7").enforced
+    world.pass_time(DAY)
+    assert "ClockStarted" in world.kinds(world.see(name=name, helo="mail.contoso.co.uk"))
