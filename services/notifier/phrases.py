@@ -8,7 +8,7 @@ import msgspec
 
 
 class Phrases(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a notice can say, in one language."""
+    """All that a notice can say, in one language. subject, opening: by what the notice is about, `_Writer._kind` of `texts.py`."""
 
     subject: dict[str, str]
     opening: dict[str, str]
@@ -58,6 +58,7 @@ class Phrases(msgspec.Struct, frozen=True, kw_only=True):
 ENGLISH = Phrases(
     subject={
         "opening": "{host}: your mail server is out of date; limits begin {date}",
+        "opening-again": "{host}: your mail server is out of date again; mail is delayed from {date}",
         "before-throttling": "{host}: mail will be delayed from {date}",
         "stage": "{host}: mail is now delayed (stage {stage}, {date})",
         "stage-blocking": "{host}: mail is now refused (stage {stage}, {date})",
@@ -67,8 +68,14 @@ ENGLISH = Phrases(
     opening={
         "opening": (
             "your mail server {host} sends us mail, and its software is out of date: it lacks security updates. "
-            "Nothing has been slowed or refused so far. If it stays as it is, we will first delay and later refuse its mail, "
+            "For now all of its mail passes as before. If it stays as it is, we will first delay and later refuse its mail, "
             "on the dates below."
+        ),
+        "opening-again": (
+            "your mail server {host} sends us mail, and its software is out of date: it lacks security updates. "
+            "It was known to us before, and the old software has come back. So the dates go on from where they stood, and "
+            "some of its mail is delayed from now on, {minutes}. Nothing is lost by that: your server tries again by itself. "
+            "What follows stands below."
         ),
         "before-throttling": (
             "a reminder: your mail server {host} is still out of date. From {date} (UTC) on we will delay some of its mail, "
@@ -162,6 +169,7 @@ ENGLISH = Phrases(
 GERMAN = Phrases(
     subject={
         "opening": "{host}: Ihr Mailserver ist veraltet; Einschränkungen ab {date}",
+        "opening-again": "{host}: Ihr Mailserver ist wieder veraltet; Mail wird ab {date} verzögert",
         "before-throttling": "{host}: Mail wird ab {date} verzögert",
         "stage": "{host}: Mail wird jetzt verzögert (Stufe {stage}, {date})",
         "stage-blocking": "{host}: Mail wird jetzt abgewiesen (Stufe {stage}, {date})",
@@ -171,8 +179,14 @@ GERMAN = Phrases(
     opening={
         "opening": (
             "Ihr Mailserver {host} schickt uns Mail, und seine Software ist veraltet: ihr fehlen Sicherheitsupdates. "
-            "Bisher wurde nichts verzögert oder abgewiesen. Bleibt es dabei, so verzögern wir seine Mail zuerst und "
+            "Vorerst kommt alle seine Mail durch wie bisher. Bleibt es dabei, so verzögern wir seine Mail zuerst und "
             "weisen sie später ab, zu den unten genannten Zeiten."
+        ),
+        "opening-again": (
+            "Ihr Mailserver {host} schickt uns Mail, und seine Software ist veraltet: ihr fehlen Sicherheitsupdates. "
+            "Er war uns schon bekannt, und die alte Software ist wieder da. Die Zeiten laufen deshalb dort weiter, wo sie "
+            "standen, und ein Teil seiner Mail wird ab jetzt verzögert, {minutes}. Dabei geht nichts verloren: Ihr Server versucht es "
+            "von selbst wieder. Was folgt, steht unten."
         ),
         "before-throttling": (
             "zur Erinnerung: Ihr Mailserver {host} ist weiterhin veraltet. Ab {date} (UTC) verzögern wir einen Teil "

@@ -91,12 +91,17 @@ class _Writer:
             ]
         parts += self._end()
         blocking = self._notice.kind == "stage" and self._row is not None and self._row.block_minutes_per_hour
-        subject = self._say.subject["stage-blocking" if blocking else self._notice.kind].format(
+        subject = self._say.subject["stage-blocking" if blocking else self._kind()].format(
             host=self._host, stage=self._notice.stage, date=f"{self._date.astimezone(UTC):%Y-%m-%d}"
         )
         return Text(subject, "\n\n".join(parts) + "\n")
 
     # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _kind(self) -> str:
+        """The kind of the notice; a case that inherits a clock opens with a row that has minutes, no other does."""
+        again = self._notice.kind == "opening" and _minutes(self._notice.rows[0]) > 0
+        return "opening-again" if again else self._notice.kind
 
     def _row_it_is_about(self) -> Row | None:
         """The row that the notice announces or tells of: at the opening the first with minutes, else that of its stage."""
@@ -109,7 +114,7 @@ class _Writer:
         row = self._row
         minutes = EVERY_HOUR[self._language].format(minutes=_minutes(row) if row else 0)
         date = f"{self._date.astimezone(UTC):%Y-%m-%d %H:%M}"
-        opening = self._say.opening[self._notice.kind]
+        opening = self._say.opening[self._kind()]
         yield _wrapped(opening.format(host=self._host, stage=self._notice.stage, date=date, minutes=minutes))
         if self._notice.kind == "stage" and row is not None:
             yield from self._stage(row)

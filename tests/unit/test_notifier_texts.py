@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,12 @@ MAPI_LINE = (
 
 CASES: dict[str, tuple[e.NoticeDue, datetime]] = {
     "opening": (notice_due(), DAY_0),
+    "opening-again": (
+        notice_due(
+            stage=3, rows=(msgspec.structs.replace(rows()[2], since=DAY_0), rows(DAY_0 - timedelta(days=40))[3])
+        ),
+        DAY_0,
+    ),
     "before-throttling": (notice_due("before-throttling", 2), DAY_0 + timedelta(days=23)),
     "stage-throttled": (notice_due("stage", 3), DAY_0 + timedelta(days=40)),
     "before-blocking": (notice_due("before-blocking", 5), DAY_0 + timedelta(days=53)),
