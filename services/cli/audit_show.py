@@ -82,7 +82,8 @@ def shown_of(fold: Fold, at: datetime, server: str, settings: CommonSettings) ->
     if asked is not None:
         beside = [fold.servers[name] for name in asked.matches if name != server and name in fold.servers]
         catalogue = load_catalogue_of(settings.state_dir)
-        explanation = explain(asked, fold.law, fold.policy, catalogue, now=at, beside=beside)
+        exemptions = fold.reprieves.in_force()
+        explanation = explain(asked, fold.law, fold.policy, catalogue, now=at, beside=beside, exemptions=exemptions)
     return Shown(
         at=at,
         law=fold.law,

@@ -167,7 +167,13 @@ async def _explained(settings: CommonSettings, name: str) -> Explanation:
     if not isinstance(record, PolicyRecord):
         raise RecordSchemaError("the policy in enforcer-state is none; the next start of the enforcer writes it anew")
     return explanation_of(
-        server, position.law, record.policy, load_catalogue_of(settings.state_dir), now=now, beside=others
+        server,
+        position.law,
+        record.policy,
+        load_catalogue_of(settings.state_dir),
+        now=now,
+        beside=others,
+        exemptions=record.exemptions,
     )
 
 

@@ -65,6 +65,18 @@ def _facts(x: Explanation) -> Iterator[tuple[str, Html | str]]:
     yield "Tie", join([x.tie, " ", tag("small", x.connector and f"connector {x.connector}")])
     yield "First seen", instant(x.first_seen)
     yield "Last news", instant(x.last_seen)
+    for one in x.exempt:
+        yield (
+            "Exempt",
+            join(
+                [
+                    "until ",
+                    instant(one.until),
+                    " ",
+                    tag("small", f"{one.kind} {one.target}, {one.owner} answers for that"),
+                ]
+            ),
+        )
     if x.next_step is not None:
         yield "Next", join([instant(x.next_step.at), " ", tag("small", x.next_step.what)])
 

@@ -31,7 +31,9 @@ def report_on(
         return None
     beside = [view.servers[other] for other in server.matches if other != name and other in view.servers]
     timeline = tuple(view.timelines.of(name))
-    explanation = _with_log_dates(explain(server, law, policy, catalogue, now=now, beside=beside), timeline)
+    exemptions = view.table.exemptions
+    explained = explain(server, law, policy, catalogue, now=now, beside=beside, exemptions=exemptions)
+    explanation = _with_log_dates(explained, timeline)
     return ServerReport(explanation=explanation, plain=tuple(plain(explanation)), timeline=timeline)
 
 

@@ -42,7 +42,7 @@ from shared.domain.explanation import (
 )
 from shared.domain.floors import Floor
 from shared.domain.policy import Policy
-from shared.domain.records import CaseSchedule, Row
+from shared.domain.records import CaseSchedule, Exemption, Row
 from shared.domain.state import Case, Law, Server, decision_of
 from shared.domain.verdict import MINUTES_PER_HOUR, action_in, judge, row_at, window_start
 
@@ -59,13 +59,15 @@ def explain(
     *,
     now: datetime,
     beside: Iterable[Server] = (),
+    exemptions: Iterable[Exemption] = (),
 ) -> Explanation:
     """
     All that is known of *server* and what follows from it.
 
     now: UTC, the edge's clock; gives the hour of the window. beside: the servers under the other ids that its messages
-    match, if there are any: the mildest of all their cases holds.
+    match, if there are any: the mildest of all their cases holds. exemptions: all that are in force.
     """
+    exempt = _exempt(server, policy, exemptions)
     assessment = catalogue.assess(server.reading.product, server.reading.low, server.reading.high, on=now.date())
     return Explanation(
         server=server.server,
@@ -82,9 +84,10 @@ def explain(
         evidence=_evidence(server),
         counting=tuple(_counting(server, policy)),
         cases=tuple(_CaseView(server, case, law, policy).shown(catalogue, now) for case in server.cases),
-        verdict=_verdict([server, *beside], law, policy, now),
+        verdict=_verdict([server, *beside], law, policy, now, exempt),
         next_step=_next_step(server, law, policy),
         law=_law_shown(law, policy),
+        exempt=exempt,
     )
 
 
@@ -177,10 +180,26 @@ def _law_shown(law: Law, policy: Policy) -> LawShown:
     )
 
 
-def _verdict(servers: list[Server], law: Law, policy: Policy, now: datetime) -> VerdictNow:
-    """The edge's own `judge`, for a message that shows what the newest one showed; a freeze lets everything pass."""
+def _exempt(server: Server, policy: Policy, exemptions: Iterable[Exemption]) -> tuple[Exemption, ...]:
+    """Those of *exemptions* that its newest message matches, and that by which its clocks stand."""
+    ids = {server.server, *server.matches}
+    scopes = {one.rpartition("@")[2] for one in ids}  # of a renamed connector the ids have the old name
+    targets = {
+        "server": ids,
+        "connector": scopes | {policy.present_name(server.connector)},
+        "peer": scopes | {case.exempt_peer for case in server.cases},
+    }
+    return tuple(one for one in exemptions if one.target in targets[one.kind])
+
+
+def _verdict(
+    servers: list[Server], law: Law, policy: Policy, now: datetime, exempt: tuple[Exemption, ...]
+) -> VerdictNow:
+    """The edge's own `judge`, for a message that shows what the newest one showed; freeze and exemption let it pass."""
     if law.frozen:
         return VerdictNow(action="accept", why="frozen by an operator: nothing is slowed or refused", reply="")
+    if exempt:
+        return VerdictNow(action="accept", why="exempt: nothing of it is slowed or refused", reply="")
     decisions = [decision for server in servers if (decision := decision_of(server)) is not None]
     found = judge(servers[0].reading, decisions, policy, law_now=law.now, now=now, connector=servers[0].connector)
     return VerdictNow(action=found.action, why=found.why, reply=found.reply.line if found.reply else "")
@@ -260,6 +279,8 @@ class _CaseView:
             opened_seq=case.opened_seq,
             evidence_seqs=case.evidence,
             held=tuple(self._held()),
+            inherited_s=None if case.inherited is None else case.inherited.total_seconds(),
+            mixed=case.mixed,
         )
 
     def _rows(self) -> Iterator[RowShown]:

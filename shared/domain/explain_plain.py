@@ -23,6 +23,7 @@ _HOW_TO_CHECK = (
     "on the server, `Get-Command ExSetup.exe | ForEach-Object { $_.FileVersionInfo }` shows the installed build; "
     "Get-ExchangeServer shows the cumulative update only."
 )
+_DAY_S = 86_400
 _ACTION_WORDS = {"accept": "accepted", "defer": "deferred", "reject": "refused"}
 
 
@@ -73,6 +74,8 @@ def _who(x: Explanation) -> Iterator[str]:
 
 
 def _verdict(x: Explanation) -> Iterator[str]:
+    for one in x.exempt:
+        yield f"Exempt, until {_when(one.until)}: {one.kind} {one.target}; {one.owner} answers for that."
     if x.law.standing_still:
         yield _STILL_WORDS[x.law.standing_still]
     yield f"A message like its newest one is now {_ACTION_WORDS[x.verdict.action]}: {x.verdict.why}."
@@ -96,6 +99,8 @@ def _case(case: CaseShown) -> Iterator[str]:
     yield f"Case {case.opened_seq} about {case.product}: it {_STATE_WORDS[case.state]}."
     yield f"It is accused of this: {case.accuses}."
     yield f"Opened {_when(case.opened_at)} (log seq {case.opened_seq}, evidence {_seqs(case.evidence_seqs)})."
+    if case.inherited_s:
+        yield _inherited(case)
     if case.released_at is not None:
         yield f"Released {_when(case.released_at)}."
         return
@@ -112,6 +117,13 @@ def _case(case: CaseShown) -> Iterator[str]:
     yield f"What ends it: {case.remedy}."
     if case.patch_exists:
         yield f"How to check: {_HOW_TO_CHECK}"
+
+
+def _inherited(case: CaseShown) -> str:
+    days = f"{(case.inherited_s or 0) / _DAY_S:.1f} days"
+    if case.mixed:
+        return f"It had been released, and was then seen below its floor again: its clock went on at {days}."
+    return f"An earlier case had been released, and the old software came back: its clock of {days} counts."
 
 
 def _held(one: HeldShown) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from shared.domain.events import CaseHoldReason, NoticeKind
 from shared.domain.evidence import UtcDatetime
 from shared.domain.policy import Tie
+from shared.domain.records import Exemption
 
 CaseState = Literal["observed", "held", "reported", "throttled", "blocked-partly", "blocked", "released"]
 """
@@ -155,6 +156,8 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
 
     blocking_waits_for: in words, "" when nothing waits. next_row: the row that follows. remedy: what ends it, in words.
     patch_exists: False where only another server helps. opened_seq, evidence_seqs: records of the log. held: why it is held.
+    inherited_s: seconds on the clock that it began with, of an earlier case or of itself before its release; None: it began at
+    day 0. mixed: it was released once, and then seen below its floor again.
     """
 
     product: str
@@ -179,6 +182,8 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     opened_seq: int
     evidence_seqs: tuple[int, ...]
     held: tuple[HeldShown, ...] = ()
+    inherited_s: float | None = None
+    mixed: bool = False
 
 
 class NextStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +204,11 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one server, and what follows from it. at: the instant it was made for; gives the window's hour."""
+    """
+    All that is known of one server, and what follows from it. at: the instant it was made for; gives the window's hour.
+
+    exempt: the exemptions that its newest message matches, by kind and target.
+    """
 
     server: str
     at: UtcDatetime
@@ -218,6 +227,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     verdict: VerdictNow
     next_step: NextStep | None
     law: LawShown
+    exempt: tuple[Exemption, ...] = ()
 
 
 TIE_MEANS: dict[Tie, str] = {

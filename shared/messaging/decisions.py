@@ -12,7 +12,7 @@ from shared.domain.errors import RecordSchemaError
 from shared.domain.fold import digest_of
 from shared.domain.identity import Identity, Naming
 from shared.domain.policy import Policy
-from shared.domain.records import Decision, DecisionRecord, Heartbeat, PolicyRecord
+from shared.domain.records import Decision, DecisionRecord, Exemption, Heartbeat, PolicyRecord
 from shared.messaging.codec import decode
 from shared.messaging.topics import DECISIONS, KEY_HEARTBEAT, KEY_POLICY
 
@@ -25,6 +25,7 @@ class DecisionTable:
     def __init__(self) -> None:
         self.policy: Policy | None = None
         self.naming: Naming | None = None
+        self.exemptions: tuple[Exemption, ...] = ()
         self._exempt: frozenset[tuple[str, str]] = frozenset()
         self.heartbeat: Heartbeat | None = None
         self._policy_digest = ""
@@ -58,6 +59,7 @@ class DecisionTable:
 
     def _take_policy(self, value: bytes | None) -> PolicyRecord:
         self.policy = self.naming = None
+        self.exemptions = ()
         self._exempt = frozenset()
         self._policy_digest = ""
         self._reserved.pop(KEY_POLICY, None)
@@ -66,6 +68,7 @@ class DecisionTable:
             raise RecordSchemaError(f"the key policy of decisions holds a {type(record).__name__}")
         self.naming = Naming(record.policy)
         self.policy = record.policy
+        self.exemptions = record.exemptions
         self._exempt = frozenset((one.kind, one.target) for one in record.exemptions)
         self._policy_digest = record.policy.digest
         self._reserved[KEY_POLICY] = value or b""

@@ -1,8 +1,11 @@
 """What people are told of acts: explanations, lists, what is ahead, the timeline, another policy's world, and the notifier."""
 
+from typing import Any, Literal
+
 import pytest
 
 from services.notifier.ledger import Ledger
+from services.notifier.texts import Signature, write
 from services.status.timeline import Timelines
 from shared.domain import events as e
 from shared.domain.ahead import ahead_of, case_rows
@@ -22,7 +25,8 @@ from shared.domain.records import (
 )
 from shared.domain.whatif import Replay
 from tests.support.acts import BRANCH, DAY, IN_BRANCH, acts_story, aged
-from tests.support.scenario import SERVER, World, policy_for
+from tests.support.notices import contact
+from tests.support.scenario import FLOOR_2016, PEER, SERVER, World, policy_for, reading
 
 
 def explained(world: World, name: str) -> Explanation:
@@ -153,3 +157,96 @@ def test_struck_readings_are_told_as_ended_by_an_operator() -> None:
     told = " ".join(event.what for event in timelines.of(SERVER))
     assert "its dispute was upheld" in told
     assert "should never have been" in told
+
+
+# --- exempt, and back again ------------------------------------------------------------------------------------------
+
+
+def exempted(kind: Literal["server", "peer", "connector"], target: str, **of_facts: Any) -> World:
+    """35 days old, and then exempt for nine days."""
+    world = aged(35, **of_facts)
+    world.ask(SetExemption, kind=kind, target=target, owner="ben", until=world.now + 9 * DAY)
+    return world
+
+
+def shown_with_exemptions(world: World, name: str) -> Explanation:
+    """As the command and the page show it."""
+    fold = world.fold
+    exemptions = fold.reprieves.in_force()
+    return explain(fold.servers[name], fold.law, fold.policy, load_catalogue(), now=world.now, exemptions=exemptions)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "name"),
+    [("server", SERVER, SERVER), ("connector", "branch", BRANCH), ("server", BRANCH, BRANCH)],
+)
+def test_an_exempt_server_says_by_what_until_when_and_who_answers(
+    kind: Literal["server", "connector"], target: str, name: str
+) -> None:
+    """Not that it were the policy's word."""
+    world = exempted(kind, target, **(IN_BRANCH if name == BRANCH else {}))
+    found = shown_with_exemptions(world, name)
+    assert (found.state, found.verdict.action) == ("observed", "accept")
+    assert found.verdict.why == "exempt: nothing of it is slowed or refused"
+    told = f"Exempt, until 2027-01-07 11:00 UTC: {kind} {target}; ben answers for that."
+    assert told in plain(found)
+
+
+def test_an_exempt_peer_passes_before_its_server_is_seen_from_there_again() -> None:
+    """Edges let it pass from the act on; the case hears of it with the next news."""
+    world = exempted("peer", PEER)
+    found = shown_with_exemptions(world, SERVER)
+    assert (found.exempt[0].target, found.verdict.action, found.state) == (PEER, "accept", "throttled")
+
+
+def test_exemptions_of_others_are_not_shown() -> None:
+    """Of each kind one that matches nothing of it."""
+    world = aged(35)
+    world.ask(SetExemption, kind="peer", target="192.0.2.99", owner="ben", until=world.now + DAY)
+    world.ask(SetExemption, kind="connector", target="branch", owner="ben", until=world.now + DAY)
+    found = shown_with_exemptions(world, SERVER)
+    assert (found.exempt, found.state) == ((), "throttled")
+
+
+def test_a_relapse_says_which_clock_counts() -> None:
+    """Else nobody understands why a new case begins with minutes."""
+    world = aged(45)
+    world.see(reading(build=FLOOR_2016))
+    world.pass_time(5 * DAY)
+    world.open_case()
+    case = explained(world, SERVER).cases[-1]
+    assert case.inherited_s is not None
+    assert case.inherited_s / 86_400 == pytest.approx(45, abs=0.2)
+    assert "An earlier case had been released, and the old software came back: its clock of 45.0 days counts." in lines(
+        world, SERVER
+    )
+
+
+def test_the_opening_notice_of_a_relapse_does_not_say_that_all_mail_passes() -> None:
+    """It is delayed from the first minute on."""
+    world = aged(45)
+    world.see(reading(build=FLOOR_2016))
+    world.pass_time(5 * DAY)
+    world.open_case()
+    notices = [event for event in world.events() if isinstance(event, e.NoticeDue) and event.kind == "opening"]
+    signed = Signature(receiver="Example Ltd", whom="postmaster@mx.example")
+    first, again = (
+        " ".join(write(notice, notice.opened_at, contact(), load_catalogue(), signed).body.split())
+        for notice in notices
+    )
+    assert "For now all of its mail passes as before." in first
+    assert "some of its mail is delayed from now on, in 10 minutes of each hour" in again
+    assert "passes as before" not in again
+
+
+def test_a_case_that_is_open_again_says_so() -> None:
+    """Below the floor an hour after its cure: two machines."""
+    world = aged(45)
+    world.see(reading(build=FLOOR_2016))
+    world.pass_time(DAY / 24)
+    world.see()
+    case = explained(world, SERVER).cases[0]
+    assert case.mixed
+    assert "It had been released, and was then seen below its floor again: its clock went on at 45.0 days." in lines(
+        world, SERVER
+    )

@@ -21,6 +21,7 @@ from services.status.report import ServerReport
 from services.status.settings import StatusSettings
 from services.status.view import Board
 from shared.domain.catalogue import load_catalogue
+from shared.domain.records import SetExemption
 from tests.support.scenario import E2007, FLOOR_2016, SERVER, World, policy_for, reading
 from tests.support.status_state import Bus, StillClock, edge_report, view_of
 
@@ -368,6 +369,18 @@ async def test_the_page_of_a_server_is_drawn_and_told(client: httpx.AsyncClient)
     assert any(kind == "desc" and "stage 8 from" in told for kind, told in page.texts)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(a["datetime"])) for a in page.of("time"))
     assert "550 5.7.230" in text or "In this hour: " in text
+
+
+async def test_the_page_of_an_exempt_server_says_until_when() -> None:
+    """And who answers for that, in the answer for programs, too."""
+    world = World()
+    world.open_case()
+    world.ask(SetExemption, kind="server", target=SERVER, owner="ben", until=world.now + DAY)
+    async with client_of(board_of(world), world) as client:
+        page = await client.get(f"/s/{SERVER}")
+        report = await client.get(f"/servers/{SERVER}")
+    assert f"server {SERVER}, ben answers for that" in page.text
+    assert [one["owner"] for one in report.json()["explanation"]["exempt"]] == ["ben"]
 
 
 @pytest.mark.parametrize(
