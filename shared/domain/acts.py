@@ -220,14 +220,17 @@ def _no_room(view: View, exempted: e.Exempted) -> str:
 
 def _exempted(view: View, kind: str, target: str) -> list[str]:
     """The servers whose clocks an exemption moves at once; of a peer none is known, each is when it is seen next."""
-    if kind == "server":
-        return [target] if target in view.servers else []
     if kind == "peer":
         return []
+    if kind == "server":  # all ids of a message have the name of its host
+        host = target.partition("@")[0]
+        alike = sorted(name for name in view.servers if name.partition("@")[0] == host)
+        return [name for name in alike if name == target or target in view.servers[name].matches]
     found = view.policy.connector_named(target)
     endings = tuple(f"@{name}" for name in found.names) if found and found.kind != "internet" else ("",)
     names = sorted(name for name in view.servers if name.endswith(endings))
-    return [name for name in names if view.policy.present_name(view.servers[name].connector) == target]
+    present = view.policy.present_name(target)
+    return [name for name in names if view.policy.present_name(view.servers[name].connector) == present]
 
 
 # --- cases -----------------------------------------------------------------------------------------------------------

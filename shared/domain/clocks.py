@@ -52,7 +52,7 @@ def clocks(
     for case in server.cases:
         if case.released_at is not None:
             continue
-        spared = reprieves.spare(ids, connector, peer or case.exempt_peer)
+        spared = reprieves.spare(policy, ids, connector, peer or case.exempt_peer)
         enforced = not spared and refuses(policy, tie, case, connector, day)
         noted = _peer_noted(reprieves, server, case, seen)
         if not enforced and (case.enforced or noted != case.exempt_peer):

@@ -138,7 +138,9 @@ def _modes(
     Where that is only observed, or the message is exempt, so are those of the other ids that the message matches.
     """
     seen = Seen(ids=who.matches, connector=who.connector, peer=peer, tie=who.tie)
-    enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(who.matches, who.connector, peer)
+    enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(
+        view.policy, who.matches, who.connector, peer
+    )
     for server_id in who.matches:
         server = view.servers.get(server_id)
         if server is not None and (server_id == who.server or not enforced):
@@ -258,7 +260,7 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
     if not sighted.below or floor is None or len(counted) < view.policy.opening_hours:
         return []
     peer = sighted.facts.peer
-    spared = view.reprieves.spare(sighted.matches, sighted.connector, peer)
+    spared = view.reprieves.spare(view.policy, sighted.matches, sighted.connector, peer)
     enforced = view.policy.enforced(sighted.connector) and not spared
     clock = relapse.clock_inherited(view, sighted) if enforced else timedelta()
     plan = relapse.plan_again(view.policy, sighted.at_law, clock, enforced=enforced)

@@ -183,11 +183,10 @@ def _law_shown(law: Law, policy: Policy) -> LawShown:
 def _exempt(server: Server, policy: Policy, exemptions: Iterable[Exemption]) -> tuple[Exemption, ...]:
     """Those of *exemptions* that its newest message matches, and that by which its clocks stand."""
     ids = {server.server, *server.matches}
-    scopes = {one.rpartition("@")[2] for one in ids}  # of a renamed connector the ids have the old name
     targets = {
         "server": ids,
-        "connector": scopes | {policy.present_name(server.connector)},
-        "peer": scopes | {case.exempt_peer for case in server.cases},
+        "connector": set(policy.names_of(server.connector)),
+        "peer": {one.rpartition("@")[2] for one in ids} | {case.exempt_peer for case in server.cases},
     }
     return tuple(one for one in exemptions if one.target in targets[one.kind])
 

@@ -180,6 +180,11 @@ class Policy(
         found = self.connector_named(connector)
         return found.name if found else connector
 
+    def names_of(self, connector: str) -> tuple[str, ...]:
+        """All names that a connector has or had; the one name where the policy does not know it."""
+        found = self.connector_named(connector)
+        return found.names if found else (connector,)
+
     @property
     def expire_after(self) -> timedelta:
         """Law time without a reading below the floor after which a case expires."""

@@ -68,7 +68,7 @@ def mixes(view: View, who: Identity, facts: Facts, reading: Reading, day: date) 
     case = server.case_of(reading.product) if server else None
     if server is None or case is None or case.past is None or facts.seen_at <= case.past.cured_at:
         return None
-    spared = view.reprieves.spare(who.matches, who.connector, facts.peer)
+    spared = view.reprieves.spare(view.policy, who.matches, who.connector, facts.peer)
     if spared or case.floor.standing(reading) is not Standing.BELOW:
         return None
     return case if refuses(view.policy, who.tie, case, who.connector, day) else None

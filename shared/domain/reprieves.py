@@ -13,6 +13,7 @@ import msgspec
 from shared.domain import events as e
 from shared.domain.accounts import Account, Pause, ended, is_old, midnight_after, paused
 from shared.domain.errors import InvariantError
+from shared.domain.policy import Policy
 from shared.domain.records import Exemption
 from shared.domain.servers import digest_of
 
@@ -39,18 +40,14 @@ class Reprieves:
         found = self.accounts.get(account)
         return midnight_after(found.pauses[-1].last) if found is not None and found.running else None
 
-    def spare(self, servers: Iterable[str], connector: str, peer: str) -> Spared:
+    def spare(self, policy: Policy, servers: Iterable[str], connector: str, peer: str) -> Spared:
         """By what kind of exemption a message, or a server, is spared that has these ids, *connector* and *peer*; "" by none."""
         known = self.exemptions
         if not known:
             return ""
         if any(("server", server) in known for server in servers):
             return "server"
-        scopes = (
-            connector,
-            *(server.rpartition("@")[2] for server in servers),
-        )  # of a renamed one the ids have the old name
-        if any(("connector", scope) in known for scope in scopes):
+        if any(("connector", name) in known for name in policy.names_of(connector)):
             return "connector"
         return "peer" if ("peer", peer) in known else ""
 

@@ -114,11 +114,10 @@ class DecisionTable:
 
     def exempts(self, identity: Identity, peer: str) -> bool:
         """Whether a message of *identity* from *peer* is exempt; only the law ends an exemption, never the edge's own clock."""
-        if not self._exempt:
+        if not self._exempt or self.policy is None:
             return False
-        matched = [("connector", identity.connector), ("peer", peer), *(("server", one) for one in identity.matches)]
-        # A connector that was renamed is in the ids by its old name, too.
-        matched += [("connector", one.rpartition("@")[2]) for one in identity.matches]
+        matched = [("peer", peer), *(("server", one) for one in identity.matches)]
+        matched += [("connector", name) for name in self.policy.names_of(identity.connector)]
         return not self._exempt.isdisjoint(matched)
 
     def __contains__(self, server: str) -> bool:

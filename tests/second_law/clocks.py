@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 from tests.second_law.case import Case
-from tests.second_law.known import KNOWN_OLD_NAME_ENDS_LATER, KNOWN_OLD_NAMES_OF_IDS_ON_RECORD, KNOWN_OTHER_IDS_LATER
 from tests.second_law.law import SecondLaw, Server
 from tests.second_law.words import floor_on, names_of
 
@@ -12,8 +11,6 @@ from tests.second_law.words import floor_on, names_of
 def exempt(law: SecondLaw, ids: tuple[str, ...], connector: str, peer: str) -> bool:
     """Whether an act exempts one of the ids, the connector, or the peer."""
     names = names_of(law.policy, connector)
-    if KNOWN_OLD_NAMES_OF_IDS_ON_RECORD:
-        names = (names[0], *(one.rpartition("@")[2] for one in ids))
     spared = [("connector", name) for name in names]
     spared += [("peer", peer), *(("server", one) for one in ids)]
     return any(key in law.exempt for key in spared)
@@ -121,8 +118,6 @@ def end_exemption(law: SecondLaw, kind: str, target: str, at: datetime, due: dat
 def exempted_by(law: SecondLaw, kind: str, target: str) -> Callable[[Server], bool]:
     """Whose cases an exemption and its end reach at once."""
     if kind == "connector":
-        now = target if KNOWN_OLD_NAME_ENDS_LATER else names_of(law.policy, target)[0]
+        now = names_of(law.policy, target)[0]
         return lambda server: names_of(law.policy, server.connector)[0] == now
-    if not KNOWN_OTHER_IDS_LATER:
-        return lambda _: True
-    return lambda server: kind == "server" and server.id == target
+    return lambda server: kind == "server" and target in server.ids

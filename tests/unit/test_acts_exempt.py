@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain import acts
 from shared.domain import events as e
-from shared.domain.policy import parse_policy, shipped_policy_text
+from shared.domain.policy import Policy, parse_policy, shipped_policy_text
 from shared.domain.records import (
     AcknowledgeNotice,
     CorrectCase,
@@ -134,6 +134,44 @@ def test_a_message_of_an_exempt_id_stops_the_cases_of_all_its_ids() -> None:
     exempt(world, "server", SERVER)
     world.open_case(client_name=NAME, client_resolve="ok")
     assert not world.case(NAME).enforced
+
+
+def test_an_exemption_of_one_id_reaches_the_cases_under_all_ids_of_its_messages_at_once() -> None:
+    """Its notices would tell of stages that nobody applies; its end reaches them in the same way."""
+    world = World()
+    world.see()
+    verified: dict[str, Any] = {"client_name": NAME, "client_resolve": "ok"}
+    world.open_case(**verified)
+    stopped = exempt(world, "server", SERVER)
+    assert [event.server for event in stopped if isinstance(event, e.ClockStopped)] == [NAME]
+    lifted = exempt(world, "server", SERVER, None)
+    assert [event.server for event in lifted if isinstance(event, e.ClockStarted)] == [NAME]
+
+
+def test_the_end_of_an_exemption_reaches_the_cases_of_a_connector_that_was_renamed() -> None:
+    """By its time, or lifted."""
+    world = aged(35, **IN_BRANCH)
+    exempt(world, "connector", "branch")
+    world.adopt(_taken_over_by("berlin", policy_for().connectors[1].ranges))
+    lifted = exempt(world, "connector", "branch", None)
+    assert [event.server for event in lifted if isinstance(event, e.ClockStarted)] == [BRANCH]
+
+
+def test_an_exemption_by_a_former_name_spares_all_of_the_connector() -> None:
+    """Those that never had that name in their ids, too, from the adoption on."""
+    branch = policy_for().connectors[1]
+    berlin = msgspec.structs.replace(branch, name="berlin", ranges=("203.0.113.0/24",))
+    world = aged(35, policy=policy_for(connectors=(*policy_for().connectors, berlin)), peer="203.0.113.9")
+    exempt(world, "connector", "branch")
+    adopted = world.adopt(_taken_over_by("berlin", (*branch.ranges, *berlin.ranges)))
+    assert [event.server for event in adopted if isinstance(event, e.ClockStopped)] == [f"{NAME}@berlin"]
+
+
+def _taken_over_by(name: str, ranges: tuple[str, ...]) -> Policy:
+    """A newer policy in which another connector has the branch's servers."""
+    internet, branch, *_ = policy_for().connectors
+    taker = msgspec.structs.replace(branch, name=name, ranges=ranges, formerly=("branch",))
+    return policy_for(version=2, connectors=(internet, taker))
 
 
 def test_ipv6_peers_are_exempt_by_their_prefix() -> None:
