@@ -120,8 +120,3 @@ def sentence(answer: ActAnswer, wait_s: float) -> str:
         )
     reason = f": {answer.reason}" if answer.reason else ""
     return f"{answer.what}: {answer.outcome} (log record {answer.seq}){reason}"
-
-
-def counted(number: int, one: str) -> str:
-    """`1 day`, `2 days`."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from services.cli import common
-from services.cli.act_asking import WAIT_S, Asked, AsOwner, How, OwnId, Why, ask_and_tell, check, counted
+from services.cli.act_asking import WAIT_S, Asked, AsOwner, How, OwnId, Why, ask_and_tell, check
 from services.cli.act_targets import accounts_of, scopes_of
 from services.cli.log_source import instant_of
 from shared.domain.records import PauseAccount, ResumeAccount, SetExemption, SetMode
@@ -50,7 +50,7 @@ def pause(
     check(how, found)
     asked = [
         Asked(
-            f"Pause of {account} for {counted(days, 'day')}",
+            f"Pause of {account} for {common.counted(days, 'day')}",
             common.request_of(PauseAccount, account=account, days=days, **how.fields(settings)),
         )
         for account in found

@@ -63,6 +63,11 @@ def fail(message: str) -> None:
     print("patchgate: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line of an error
 
 
+def counted(number: int, one: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 RequestT = TypeVar("RequestT", bound=AnyRequest)
 
 

@@ -9,7 +9,6 @@ import msgspec
 import typer
 
 from services.cli import common
-from services.cli.act_asking import counted
 from services.cli.bus import each, reading
 from services.cli.log_source import decoded
 from services.cli.progress import counting
@@ -59,7 +58,7 @@ def sentence(found: Became) -> str:
     if found.decided_at is None:
         return f"{asked}: not decided yet; the enforcer has not come to it, and will decide it when it runs."
     reason = f": {found.reason}" if found.reason else ""
-    again = f" It was asked {counted(found.again, 'more time')} since, without effect." if found.again else ""
+    again = f" It was asked {common.counted(found.again, 'more time')} since, without effect." if found.again else ""
     return f"{asked}: {found.outcome} (log record {found.seq}, {found.decided_at:%Y-%m-%d %H:%M:%SZ}){reason}.{again}"
 
 
