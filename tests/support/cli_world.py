@@ -52,7 +52,7 @@ class CliWorld:
 
     async def each(
         self, _: CommonSettings, __: object, topic: str, *, start: int | None = None
-    ) -> AsyncIterator[SimpleNamespace]:
+    ) -> AsyncGenerator[SimpleNamespace, None]:
         """As `bus.each`, of what the enforcer would have written."""
         del start
         # As the enforcer keeps them beside its servers.
