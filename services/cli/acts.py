@@ -91,12 +91,11 @@ def exempt(
     lift: Annotated[bool, typer.Option("--lift", help="End the exemption.")] = False,
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
     """Refuse nothing of a server, an address or a connector, until an instant; its cases stand at day 0 meanwhile."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     check(how, targets)
     settings = common.settings()
     end = _until(until, days, lift=lift, now=open_clock(settings.clock_file).now())
@@ -143,12 +142,11 @@ def mode(
     ] = "",
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
     """Only watch, or act, for one connector or for all; a new version of the policy with that one line changed."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     check(how, [connector])
     settings = common.settings()
     request = common.request_of(SetMode, connector=connector, mode=new, **how.fields(settings))

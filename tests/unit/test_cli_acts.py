@@ -404,13 +404,9 @@ def test_each_act_tells_what_it_did(shell: Shell, arguments: list[str], told: st
     "arguments",
     [
         ["pause", SERVER, "--days", "2"],
-        ["exempt", SERVER, "--days", "3", "--owner", "ben"],
-        ["resolve", SERVER, "upheld"],
-        ["correct", SERVER],
-        ["mode", "observe"],
+        ["resume", SERVER],
         ["dispute", SERVER],
         ["acknowledge", SERVER],
-        ["sign", SERVER],
     ],
 )
 def test_an_owner_is_refused_what_is_not_his(shell: Shell, arguments: list[str]) -> None:
@@ -419,6 +415,22 @@ def test_an_owner_is_refused_what_is_not_his(shell: Shell, arguments: list[str])
     assert told.code == 1
     assert "refused (log record" in told.err
     assert shell.patchgate("dispute", shell.number(BRANCH), "--as-owner", "it", *WHO).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["exempt", BRANCH, "--days", "3", "--owner", "ben"],
+        ["resolve", BRANCH, "upheld"],
+        ["correct", BRANCH],
+        ["mode", "observe"],
+        ["sign", BRANCH],
+    ],
+)
+def test_what_no_owner_may_do_cannot_be_asked_in_his_name(shell: Shell, arguments: list[str]) -> None:
+    """The law refuses it whatever it is about, so the command has no such option; nothing is asked."""
+    assert "No such option: --as-owner" in shell.refused(*arguments, "--as-owner", "it", *WHO)
+    assert shell.patchgate(arguments[0], "--help").out.count("--as-owner") == 0
 
 
 def test_no_effect_is_no_failure(shell: Shell) -> None:

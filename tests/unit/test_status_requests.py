@@ -212,6 +212,26 @@ async def test_an_owner_is_answered_by_the_law(place: Place) -> None:
     assert refused.json()["seq"] == place.world.fold.law.seq
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "exempt.v1", "kind": "server", "target": SERVER, "owner": "it", "until": None},
+        {"type": "mode.v1", "connector": "branch", "mode": "observe"},
+        {"type": "resolve.v1", "server": SERVER, "case": 6, "outcome": "upheld"},
+        {"type": "sign.v1", "server": SERVER, "case": 6, "stage": 5},
+        {"type": "correct.v1", "server": SERVER, "case": 6},
+        {"type": "lift-struck.v1", "server": SERVER},
+    ],
+)
+async def test_an_owner_is_refused_an_operators_acts(place: Place, body: dict[str, object]) -> None:
+    """On record, by his own token, and by an operator's in his name."""
+    for who, more in (("olga", {}), ("anna", {"as_owner": "it"})):
+        refused = await place.post({**body, **more}, who)
+        assert (refused.status_code, refused.json()["outcome"]) == (409, "refused"), refused.text
+        assert refused.json()["reason"] == "this is for an operator to ask for"
+        assert refused.json()["seq"] == place.world.fold.law.seq
+
+
 async def test_an_operator_may_ask_in_an_owners_name(place: Place) -> None:
     """The log says both."""
     await place.post({**PAUSE, "as_owner": "it"})
