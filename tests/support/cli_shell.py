@@ -1,5 +1,6 @@
 """Commands typed over the world in memory, with cases to act on."""
 
+import io
 from datetime import datetime
 from typing import NamedTuple
 
@@ -7,11 +8,20 @@ import pytest
 
 from services.cli.__main__ import run
 from shared.domain.answer import AnyRequest
+from shared.domain.policy import Policy
 from tests.support.cli_world import CliWorld, put_below
 from tests.support.scenario import E2007, E2016, NAME, SERVER, World, reading
 
 BRANCH = f"{NAME}@branch"
 WHO = ["--who", "anna", "--why", "test"]
+
+
+class Typed(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        """Somebody is there."""
+        return True
 
 
 class Told(NamedTuple):
@@ -25,8 +35,8 @@ class Told(NamedTuple):
 class Shell:
     """Commands over a world with three cases: one on the internet, two (of one server) in the branch."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.world = World()
+    def __init__(self, capsys: pytest.CaptureFixture[str], policy: Policy | None = None) -> None:
+        self.world = World(policy)
         self.world.open_case()
         self.world.open_case(peer="198.51.100.7")
         self.world.open_case(reading(E2007, None), peer="198.51.100.7")
@@ -63,11 +73,13 @@ class Shell:
         return told.err
 
 
-def shell_over(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """One; the commands go by the world's clock."""
-    made = Shell(capsys)
+def shell_over(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, policy: Policy | None = None
+) -> Shell:
+    """One, its world under *policy*; the commands go by the world's clock."""
+    made = Shell(capsys, policy)
     put_below(monkeypatch, made.bus)
-    for module in ("act_asking", "acts", "account", "explain"):
+    for module in ("act_asking", "acts", "account", "explain", "freeze"):
         monkeypatch.setattr(f"services.cli.{module}.open_clock", lambda _: Now(made.world))
     return made
 

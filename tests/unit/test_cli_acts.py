@@ -244,7 +244,7 @@ def test_a_connector_that_looks_like_a_number_and_is_no_case_is_told(shell: Shel
 def test_the_mode_of_all_or_of_a_connector(shell: Shell) -> None:
     """Both ways."""
     assert [fields(one) for one in shell.asks("mode", "observe")] == [{"connector": "", "mode": "observe"}]
-    [request] = shell.asks("mode", "enforce", "--connector", "branch")
+    [request] = shell.asks("mode", "enforce", "--connector", "branch", "--yes")
     assert isinstance(request, SetMode)
     assert fields(request) == {"connector": "branch", "mode": "enforce"}
 
