@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from services.cli import common
-from services.cli.act_asking import counted
 from services.cli.act_targets import accounts_of
 from services.cli.live_state import live
 from shared.domain.accounts import PauseShown, Statement, statement
@@ -57,10 +56,10 @@ def statement_text(found: Statement) -> Iterator[str]:
     if not found.pauses:
         yield "  no pause in this year or the last"
     for year in found.years:
-        yield f"{year.year}: {year.used} of {counted(year.granted, 'day')} used, {year.left} left."
+        yield f"{year.year}: {year.used} of {common.counted(year.granted, 'day')} used, {year.left} left."
 
 
 def _pause_text(pause: PauseShown) -> str:
-    days = f"{pause.first} to {pause.last}: {counted(pause.days, 'day')} used"
+    days = f"{pause.first} to {pause.last}: {common.counted(pause.days, 'day')} used"
     back = f", {pause.came_back} given back" if pause.came_back else ""
     return f"{days}{back}{', running' if pause.running else ''}"

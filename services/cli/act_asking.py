@@ -28,7 +28,12 @@ OwnId = Annotated[
     str, typer.Option("--id", help="An id of your own, 8 to 64 of A-Z a-z 0-9 . _ : -; it is decided once.")
 ]
 AsOwner = Annotated[
-    str, typer.Option("--as-owner", metavar="OWNER", help="For the owner of a connector, who may ask for his own only.")
+    str,
+    typer.Option(
+        "--as-owner",
+        metavar="OWNER",
+        help="In the name of this owner of a connector, for his own account and servers only.",
+    ),
 ]
 Product = Annotated[
     str, typer.Option("--product", metavar="NAME", help="Of several cases of a server, the one about this.")
@@ -36,12 +41,12 @@ Product = Annotated[
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
-    """What all acts share."""
+    """What all acts share. as_owner: only the acts that the law grants an owner have an option for it."""
 
     who: str
     why: str
     own_id: str
-    as_owner: str
+    as_owner: str = ""
     as_json: bool
     wait_s: float
 
@@ -120,8 +125,3 @@ def sentence(answer: ActAnswer, wait_s: float) -> str:
         )
     reason = f": {answer.reason}" if answer.reason else ""
     return f"{answer.what}: {answer.outcome} (log record {answer.seq}){reason}"
-
-
-def counted(number: int, one: str) -> str:
-    """`1 day`, `2 days`."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"

@@ -63,12 +63,11 @@ def resolve(
     product: Product = "",
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
     """Decide a dispute: upheld (the case ends) or rejected (it goes on); or let a mixed case run on."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     settings = common.settings()
     [one] = _cases(settings, how, [case], product)
     ask_and_tell(settings, how, [_asked(f"Resolution ({outcome})", ResolveCase, settings, how, one, outcome=outcome)])
@@ -83,12 +82,11 @@ def sign(
     product: Product = "",
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
     """Sign that a blocking stage may begin: for the first one of a case, or for each of a protected server's."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     settings = common.settings()
     asked = []
     for one in _cases(settings, how, cases, product):
@@ -143,12 +141,11 @@ def correct(
     product: Product = "",
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
     """Say that a case should never have been: it ends, and its reading opens nothing until that is lifted."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     settings = common.settings()
     if not lift:
         found = _cases(settings, how, cases, product)

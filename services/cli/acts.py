@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 from services.cli import common
-from services.cli.act_asking import WAIT_S, Asked, AsOwner, How, OwnId, Why, ask_and_tell, check, counted
+from services.cli.act_asking import WAIT_S, Asked, AsOwner, How, OwnId, Why, ask_and_tell, check
 from services.cli.act_targets import accounts_of, scopes_of
 from services.cli.log_source import instant_of
+from services.cli.what_begins import by_enforcing
 from shared.domain.records import PauseAccount, ResumeAccount, SetExemption, SetMode
 from shared.runtime.clock import open_clock
 
@@ -50,7 +51,7 @@ def pause(
     check(how, found)
     asked = [
         Asked(
-            f"Pause of {account} for {counted(days, 'day')}",
+            f"Pause of {account} for {common.counted(days, 'day')}",
             common.request_of(PauseAccount, account=account, days=days, **how.fields(settings)),
         )
         for account in found
@@ -91,12 +92,11 @@ def exempt(
     lift: Annotated[bool, typer.Option("--lift", help="End the exemption.")] = False,
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
     """Refuse nothing of a server, an address or a connector, until an instant; its cases stand at day 0 meanwhile."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     check(how, targets)
     settings = common.settings()
     end = _until(until, days, lift=lift, now=open_clock(settings.clock_file).now())
@@ -141,16 +141,22 @@ def mode(
     connector: Annotated[
         str, typer.Option("--connector", metavar="NAME", help="For this connector; else for the whole policy.")
     ] = "",
+    yes: common.Yes = False,
     why: Why = "",
     own_id: OwnId = "",
-    as_owner: AsOwner = "",
     wait_s: common.WaitS = WAIT_S,
     as_json: common.AsJson = False,
 ) -> None:
-    """Only watch, or act, for one connector or for all; a new version of the policy with that one line changed."""
-    how = How(who=who, why=why, own_id=own_id, as_owner=as_owner, as_json=as_json, wait_s=wait_s)
+    """
+    Only watch, or act, for one connector or for all; a new version of the policy with that one line changed.
+
+    Before enforcing it tells what will begin, and asks.
+    """
+    how = How(who=who, why=why, own_id=own_id, as_json=as_json, wait_s=wait_s)
     check(how, [connector])
     settings = common.settings()
+    if new == "enforce" and not yes:
+        common.confirm("enforcing", by_enforcing(settings, connector), "Enforce it?")
     request = common.request_of(SetMode, connector=connector, mode=new, **how.fields(settings))
     where = f"connector {connector}" if connector else "the whole policy"
     ask_and_tell(settings, how, [Asked(f"Mode {new} for {where}", request)])

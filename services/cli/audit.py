@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -91,7 +91,8 @@ async def _parquet(settings: CommonSettings, source: Path | None, fresh: Path) -
     except ImportError as error:
         raise common.CommandError("Parquet needs pyarrow: install patchgate with the extra `parquet`") from error
     with counting("records written") as tell:
-        count: int = await writer.write(records(settings, source), fresh, tell)
+        async with aclosing(records(settings, source)) as log:
+            count: int = await writer.write(log, fresh, tell)
     return count
 
 
@@ -99,8 +100,8 @@ async def _copy(settings: CommonSettings, out: BinaryIO) -> tuple[int, str]:
     """Copy the log; returns how many records, and the hash of the last."""
     count, last = 0, b""
     with counting("records written") as tell:
-        async with reading(settings) as consumer:
-            async for record in each(settings, consumer, t.LOG):
+        async with reading(settings) as consumer, aclosing(each(settings, consumer, t.LOG)) as log:
+            async for record in log:
                 last = record.value or b""
                 out.write(last + b"\n")
                 count += 1
@@ -148,8 +149,8 @@ async def _verify_topic(settings: CommonSettings) -> Verified:
     tables = await Tables.read(settings)
     audit = Audit()
     with counting("records checked") as tell:
-        async with reading(settings) as consumer:
-            async for record in each(settings, consumer, t.LOG):
+        async with reading(settings) as consumer, aclosing(each(settings, consumer, t.LOG)) as log:
+            async for record in log:
                 if not audit.take(record.value or b""):
                     break
                 tables.compare_at(audit.seq, audit.fold)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -58,11 +59,12 @@ def show(
 async def _shown(settings: CommonSettings, file: Path | None, at: datetime, server: str) -> Shown:
     fold = Fold(parse_policy(shipped_policy_text()))
     with counting("records folded") as tell:
-        async for record, stored in records(settings, file):
-            if record.at > at:
-                break
-            fold.apply(record, stored)
-            tell(record.seq)
+        async with aclosing(records(settings, file)) as log:
+            async for record, stored in log:
+                if record.at > at:
+                    break
+                fold.apply(record, stored)
+                tell(record.seq)
     return shown_of(fold, at, server, settings)
 
 

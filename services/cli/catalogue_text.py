@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING
 
+from services.cli.common import counted
 from shared.domain.other_products import OtherAssessment
 
 if TYPE_CHECKING:
@@ -46,9 +47,8 @@ def _shown(rows: CatalogueRows, on: date) -> Iterator[str]:
     exploited = {row.cve for row in rows.cves if row.exploited_since is not None}
     yield f"{len({row.cve for row in rows.cves})} holes, {len(exploited)} of them known to be exploited"
     for fact in rows.facts:
-        age = (on - fact.last_fact).days
-        old = ": old, look for a newer file" if age > _OLD_AFTER_DAYS else ""
-        yield f"{fact.subject}: until {fact.last_fact}, {age} days ago{old}; not covered: {fact.not_covered}"
+        old = ": old, look for a newer file" if (on - fact.last_fact).days > _OLD_AFTER_DAYS else ""
+        yield f"{fact.subject}: until {fact.last_fact}, {_ago(fact.last_fact, on)}{old}; not covered: {fact.not_covered}"
 
 
 def _exchange(x: Assessed) -> Iterator[str]:
@@ -61,16 +61,15 @@ def _exchange(x: Assessed) -> Iterator[str]:
         yield f"Support ended {x.support_ended}{paid}."
     if x.updates_missing:
         since = (
-            f", the first of {x.security_updates_missing} security updates since {x.missing_since}"
-            if x.missing_since
-            else ""
+            f", {x.security_updates_missing} of them for security, since {x.missing_since}" if x.missing_since else ""
         )
-        yield f"Missing {len(x.updates_missing)} updates{since}: {_some([one.name for one in x.updates_missing])}."
+        missing = counted(len(x.updates_missing), "update")
+        yield f"Missing {missing}{since}: {_some([one.name for one in x.updates_missing])}."
     if x.cves_open:
         yield f"Open holes: {len(x.cves_open)}. Known to be exploited: {_some(list(x.cves_exploited)) or 'none'}."
     if x.newest_public:
         yield f"Newest update for everybody: {x.newest_public.build} ({x.newest_public.name}, {x.newest_public.released})."
-    yield f"The list of builds reaches until {x.data_until}, {(x.on - x.data_until).days} days before."
+    yield f"The list of builds reaches until {x.data_until}, {_beside(x.data_until, x.on)}."
 
 
 def _other(x: OtherAssessment) -> Iterator[str]:
@@ -86,6 +85,21 @@ def _other(x: OtherAssessment) -> Iterator[str]:
         yield f"Other holes that a later version ended: {_some(list(x.fixed_later))}."
     if x.backported:
         yield "Distributions mend such holes without changing the number, so it proves no missing fix."
+
+
+def _ago(day: date, today: date) -> str:
+    days = (today - day).days
+    if days == 0:
+        return "today"
+    return f"{counted(days, 'day')} ago" if days > 0 else f"in {counted(-days, 'day')}"
+
+
+def _beside(day: date, asked: date) -> str:
+    """Where *day* lies, seen from the day that was asked about."""
+    days = (asked - day).days
+    if days == 0:
+        return "the same day"
+    return f"{counted(days, 'day')} before" if days > 0 else f"{counted(-days, 'day')} later"
 
 
 def _some(names: list[str]) -> str:

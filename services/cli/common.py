@@ -7,6 +7,7 @@ A command raises; `main` prints. Only what is cheap to import stands here: `patc
 import getpass
 import os
 import sys
+from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -35,6 +36,7 @@ Who = Annotated[
         help="Who asks: a login name, never an address; it stands in the log for ever.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for those who read the log.")]
 WaitS = Annotated[float, typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the enforcer's record.")]
 
@@ -58,9 +60,31 @@ def echo_json(value: object) -> None:
     typer.echo(msgspec.json.encode(value))
 
 
+def confirm(what: str, words: Iterable[str], question: str) -> None:
+    """
+    Tell what will begin, and ask; on stderr, for stdout is the answer's.
+
+    what: the act, for a script that has to say that it means it. words: lines; taken only where somebody can be asked.
+
+    Raises:
+        CommandError: stdin is no terminal.
+        Abort: the answer was no.
+    """
+    if not sys.stdin.isatty():
+        raise CommandError(f"{what} changes what happens to mail: say --yes where nobody can be asked")
+    for line in words:
+        typer.echo(line, err=True)
+    typer.confirm(question, abort=True, err=True)
+
+
 def fail(message: str) -> None:
     """Print one line on stderr, whatever *message* holds."""
     print("patchgate: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201 - the one line of an error
+
+
+def counted(number: int, one: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
 RequestT = TypeVar("RequestT", bound=AnyRequest)

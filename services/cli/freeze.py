@@ -7,6 +7,7 @@ import typer
 
 from services.cli import common
 from services.cli.bus import ask
+from services.cli.what_begins import by_unfreezing
 from shared.domain.answer import Answer
 from shared.domain.events import LogRecord, RequestDecided
 from shared.domain.records import SetFreeze
@@ -26,8 +27,16 @@ def freeze(who: common.Who, why: common.Why, wait_s: common.WaitS = _WAIT_S, as_
     _set(who, why, wait_s, frozen=True, as_json=as_json)
 
 
-def unfreeze(who: common.Who, why: common.Why, wait_s: common.WaitS = _WAIT_S, as_json: common.AsJson = False) -> None:
-    """Lift the freeze."""
+def unfreeze(
+    who: common.Who,
+    why: common.Why,
+    yes: common.Yes = False,
+    wait_s: common.WaitS = _WAIT_S,
+    as_json: common.AsJson = False,
+) -> None:
+    """Tell what is slowed and refused again, ask, and lift the freeze."""
+    if not yes:
+        common.confirm("lifting a freeze", by_unfreezing(common.settings()), "Lift the freeze?")
     _set(who, why, wait_s, frozen=False, as_json=as_json)
 
 

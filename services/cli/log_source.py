@@ -1,6 +1,7 @@
 """The stored records of a log, in order: from an export, or from the bus. A reader; nothing can be written through it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,9 +21,9 @@ _LONGEST_LINE = 2_000_000  # as `audit verify` reads
 Stored = tuple[e.LogRecord, bytes]
 
 
-async def records(settings: CommonSettings, file: Path | None) -> AsyncIterator[Stored]:
+async def records(settings: CommonSettings, file: Path | None) -> AsyncGenerator[Stored, None]:
     """
-    Each record with its bytes.
+    Each record with its bytes. Who stops before the end closes it.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -35,8 +36,8 @@ async def records(settings: CommonSettings, file: Path | None) -> AsyncIterator[
             count += 1
             yield decoded(stored, count), stored
         return
-    async with reading(settings) as consumer:
-        async for record in each(settings, consumer, t.LOG):
+    async with reading(settings) as consumer, aclosing(each(settings, consumer, t.LOG)) as found:
+        async for record in found:
             count += 1
             stored = record.value or b""
             yield decoded(stored, count), stored

@@ -1,8 +1,8 @@
 """`patchgate policy`: show the one in force, check a file, hand one in."""
 
 import asyncio
-import sys
 import uuid
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated
 
@@ -122,7 +122,7 @@ def adopt(
     """Show what FILE would change, ask, hand it in as the new policy, and wait for what the enforcer says."""
     policy = usable_policy(file)
     if not yes:
-        _confirm(policy)
+        common.confirm("adopting a policy", _adopting(policy), "Adopt it?")
     settings = common.settings()
     made_at = open_clock(settings.clock_file).now()
     request = common.request_of(AdoptPolicy, id=str(uuid.uuid4()), who=who, why=why, made_at=made_at, policy=policy)
@@ -139,9 +139,6 @@ def adopt(
         typer.echo(f"Policy version {policy.version} is in force from log record {answer.seq} on.")
 
 
-def _confirm(policy: Policy) -> None:
-    if not sys.stdin.isatty():
-        raise common.CommandError("adopting a policy changes what happens to mail: say --yes where nobody can be asked")
-    typer.echo(sentence(policy), err=True)
-    typer.echo("\n".join(diff_text(asyncio.run(_diff(common.settings(), policy)))), err=True)
-    typer.confirm("Adopt it?", abort=True, err=True)
+def _adopting(policy: Policy) -> Iterator[str]:
+    yield sentence(policy)
+    yield from diff_text(asyncio.run(_diff(common.settings(), policy)))

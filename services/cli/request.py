@@ -1,7 +1,8 @@
 """`patchgate request ID`: what became of a request that somebody made, by any way in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC
 from typing import Annotated
 
@@ -9,7 +10,6 @@ import msgspec
 import typer
 
 from services.cli import common
-from services.cli.act_asking import counted
 from services.cli.bus import each, reading
 from services.cli.log_source import decoded
 from services.cli.progress import counting
@@ -59,7 +59,7 @@ def sentence(found: Became) -> str:
     if found.decided_at is None:
         return f"{asked}: not decided yet; the enforcer has not come to it, and will decide it when it runs."
     reason = f": {found.reason}" if found.reason else ""
-    again = f" It was asked {counted(found.again, 'more time')} since, without effect." if found.again else ""
+    again = f" It was asked {common.counted(found.again, 'more time')} since, without effect." if found.again else ""
     return f"{asked}: {found.outcome} (log record {found.seq}, {found.decided_at:%Y-%m-%d %H:%M:%SZ}){reason}.{again}"
 
 
@@ -72,18 +72,19 @@ async def became(settings: CommonSettings, request_id: str) -> Became:
         TransientError: the broker is not there.
     """
     found: Became | None = None
-    async for value in _holding(settings, t.LOG, request_id):
-        record = decoded(value, 0)
-        asked = request_in(record.event)
-        if asked is None or asked.id != request_id:
-            continue
-        if found is not None:
-            found = msgspec.structs.replace(found, again=found.again + 1)
-            continue
-        answer = Answer.of(request_id, record)
-        found = msgspec.structs.replace(
-            _of(asked), outcome=answer.outcome, seq=answer.seq, reason=answer.reason, decided_at=record.at
-        )
+    async with aclosing(_holding(settings, t.LOG, request_id)) as log:
+        async for value in log:
+            record = decoded(value, 0)
+            asked = request_in(record.event)
+            if asked is None or asked.id != request_id:
+                continue
+            if found is not None:
+                found = msgspec.structs.replace(found, again=found.again + 1)
+                continue
+            answer = Answer.of(request_id, record)
+            found = msgspec.structs.replace(
+                _of(asked), outcome=answer.outcome, seq=answer.seq, reason=answer.reason, decided_at=record.at
+            )
     for topic in (t.REQUESTS, t.CONTROL) if found is None else ():
         async for value in _holding(settings, topic, request_id):
             waits = _waiting(topic, value)
@@ -99,12 +100,12 @@ def _of(asked: AnyRequest) -> Became:
     return Became(id=asked.id, act=tag, who=asked.who, why=asked.why, made_at=asked.made_at, outcome="none yet")
 
 
-async def _holding(settings: CommonSettings, topic: str, text: str) -> AsyncIterator[bytes]:
+async def _holding(settings: CommonSettings, topic: str, text: str) -> AsyncGenerator[bytes, None]:
     """The values of *topic* that hold *text*: most do not, and need no decoding."""
     needle, count = text.encode(errors="replace"), 0
     with counting(f"records of {topic} read") as tell:
-        async with reading(settings) as consumer:
-            async for record in each(settings, consumer, topic):
+        async with reading(settings) as consumer, aclosing(each(settings, consumer, topic)) as records:
+            async for record in records:
                 tell(count := count + 1)
                 if record.value and needle in record.value:
                     yield record.value

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -61,11 +62,12 @@ async def replayed(
     """
     replay = Replay(policy, since=begin, assume_delivered=assume_delivered)
     with counting("records decided again") as tell:
-        async for record, stored in records(settings, file):
-            if end is not None and record.at > end:
-                break
-            replay.take(record, stored)
-            tell(replay.seq)
+        async with aclosing(records(settings, file)) as log:
+            async for record, stored in log:
+                if end is not None and record.at > end:
+                    break
+                replay.take(record, stored)
+                tell(replay.seq)
     return replay.report()
 
 

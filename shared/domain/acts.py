@@ -18,7 +18,7 @@ from shared.domain.decide import adapted, decided_before
 from shared.domain.floors import Standing
 from shared.domain.holds import go_on, hold_now
 from shared.domain.identity import peer_of
-from shared.domain.policy import Policy
+from shared.domain.policy import Mode, Policy
 from shared.domain.records import (
     AcknowledgeNotice,
     Act,
@@ -335,13 +335,18 @@ def _mode(view: View, act: SetMode, at: datetime) -> list[e.Event]:
         return _refused(act, f"the policy names no connector {act.connector!r}")
     if (connector.mode if connector else policy.mode) == act.mode:
         return _nothing(act, f"its mode is {act.mode} already")
+    new = with_mode(policy, act.connector, act.mode)
+    return [e.PolicyAdopted(policy=new, request=act), *adapted(view, new, at.astimezone(UTC).date())]
+
+
+def with_mode(policy: Policy, connector: str, mode: Mode) -> Policy:
+    """*policy*, one version on, with the mode of *connector* changed; "": that of the whole."""
     changed = {
         "connectors": tuple(
-            msgspec.structs.replace(one, mode=act.mode) if one is connector else one for one in policy.connectors
+            msgspec.structs.replace(one, mode=mode) if one.name == connector else one for one in policy.connectors
         )
     }
-    new = msgspec.structs.replace(policy, version=policy.version + 1, **(changed if connector else {"mode": act.mode}))
-    return [e.PolicyAdopted(policy=new, request=act), *adapted(view, new, at.astimezone(UTC).date())]
+    return msgspec.structs.replace(policy, version=policy.version + 1, **(changed if connector else {"mode": mode}))
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------------

@@ -197,7 +197,8 @@ async def test_freeze_and_unfreeze_are_recorded(box: Box) -> None:
     assert "Recorded as log record" in done.out
     again = json.loads((await box.patchgate("freeze", *who, "--json")).out)
     assert again["outcome"] == "no effect"
-    assert "the freeze is lifted" in (await box.patchgate("unfreeze", *who)).out
+    assert "say --yes" in one_line(await box.patchgate("unfreeze", *who))
+    assert "the freeze is lifted" in (await box.patchgate("unfreeze", *who, "--yes")).out
     assert (await box.patchgate("audit", "verify")).code == 0
 
 

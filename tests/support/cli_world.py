@@ -50,9 +50,13 @@ class CliWorld:
                     answers.setdefault(asked.id, record)
         return answers
 
+    async def ask(self, settings: CommonSettings, request: AnyRequest, *, wait_s: float) -> e.LogRecord | None:
+        """As `bus.ask`."""
+        return (await self.ask_all(settings, [request], wait_s=wait_s)).get(request.id)
+
     async def each(
         self, _: CommonSettings, __: object, topic: str, *, start: int | None = None
-    ) -> AsyncIterator[SimpleNamespace]:
+    ) -> AsyncGenerator[SimpleNamespace, None]:
         """As `bus.each`, of what the enforcer would have written."""
         del start
         # As the enforcer keeps them beside its servers.
@@ -97,8 +101,9 @@ def put_below(monkeypatch: pytest.MonkeyPatch, bus: CliWorld) -> None:
         "each": bus.each,
         "from_seq": bus.from_seq,
         "table": bus.table,
+        "ask": bus.ask,
         "ask_all": bus.ask_all,
     }
-    for module in ("act_asking", *_READERS):
+    for module in ("act_asking", "freeze", *_READERS):
         for name, fake in fakes.items():
             monkeypatch.setattr(f"services.cli.{module}.{name}", fake, raising=False)

@@ -1,12 +1,14 @@
 """Checks of a catalogue, imported files, and `patchgate catalogue`."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.cli.__main__ import run
+from services.cli.catalogue_text import shown_text
 from shared.domain.catalogue_checks import problems_of
 from shared.domain.catalogue_rows import FILES, CatalogueError, CatalogueRows, package_text, read_package_rows, rows_of
 from shared.runtime import catalogue_files
@@ -210,7 +212,12 @@ def test_assess_tells_everything_of_a_build(capsys: pytest.CaptureFixture[str]) 
     ("arguments", "sentences"),
     [
         (["15.1.2507.44", "--on", "2026-11-24"], ["no patch exists any more", "since 2025-08-12", "exploited: CVE-2026-42897"]),
-        (["15.2.2562.17", "--on", "2026-11-24"], ["Patch it.", "53 days before"]),
+        (["15.2.2562.17", "--on", "2026-11-24"], ["Patch it.", "until 2026-10-02, 53 days before."]),
+        (["15.2.2562.17", "--on", "2026-10-03"], ["until 2026-10-02, 1 day before."]),
+        (["15.2.2562.17", "--on", "2026-10-02"], ["until 2026-10-02, the same day."]),
+        (["15.2.2562.17", "--on", "2026-10-01"], ["until 2026-10-02, 1 day later."]),
+        (["15.2.2562.17", "--on", "2026-09-30"], ["until 2026-10-02, 2 days later."]),
+        (["15.2.2562.49", "--on", "2026-11-24"], ["Missing 1 update, 1 of them for security, since 2026-10-02: "]),
         (["15.2.2562.53"], ["Nothing is missing."]),
         (["15.2.2562.99"], ["cannot be told", "newer than the data"]),
         (["8.3.297.1"], ["SP3 RU8v3 or later", "and 3 more"]),
@@ -226,6 +233,22 @@ def test_assess_in_sentences(capsys: pytest.CaptureFixture[str], arguments: list
     assert run(["catalogue", "assess", *arguments]) == 0
     told = capsys.readouterr().out
     assert [one for one in sentences if one not in told] == [], told
+
+
+@pytest.mark.parametrize(
+    ("on", "told"),
+    [
+        ("2026-11-24", "until 2026-10-02, 53 days ago: old, look for a newer file; "),
+        ("2026-10-03", "until 2026-10-02, 1 day ago; "),
+        ("2026-10-02", "until 2026-10-02, today; "),
+        ("2026-10-01", "until 2026-10-02, in 1 day; "),
+        ("2026-09-30", "until 2026-10-02, in 2 days; "),
+    ],
+)
+def test_show_tells_the_age_of_each_part_in_words(on: str, told: str) -> None:
+    """Also where the clock of this machine lies behind the file."""
+    text = shown_text(read_package_rows(), date.fromisoformat(on))
+    assert f"Exchange builds: {told}not covered" in text, text
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
-"""The acts by the command line: what each asks for, and what it tells. State, log and law are a world in memory."""
+"""The acts by the command line: what each asks for. State, log and law are a world in memory."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
 
 from services.cli import common
-from services.cli.__main__ import run
 from shared.domain.answer import AnyRequest
 from shared.domain.records import (
     AcknowledgeNotice,
@@ -21,91 +20,22 @@ from shared.domain.records import (
     SetMode,
     SignBlocking,
 )
-from tests.support.cli_world import CliWorld, put_below
-from tests.support.scenario import E2007, E2016, FLOOR_2016, NAME, PEER, SERVER, World, reading
+from tests.support.cli_shell import BRANCH, WHO, Shell, shell_over
+from tests.support.scenario import E2007, E2016, FLOOR_2016, PEER, SERVER, reading
 
-BRANCH = f"{NAME}@branch"
-WHO = ["--who", "anna", "--why", "test"]
 NEVER_SEEN = "never.seen.example@192.0.2.9"
-
-
-class Told(NamedTuple):
-    """What a command did, and told."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Shell:
-    """Commands over a world with three cases: one on the internet, two (of one server) in the branch."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.world = World()
-        self.world.open_case()
-        self.world.open_case(peer="198.51.100.7")
-        self.world.open_case(reading(E2007, None), peer="198.51.100.7")
-        self.bus = CliWorld(self.world)
-        self._capsys = capsys
-
-    def patchgate(self, *arguments: str) -> Told:
-        """Run one command."""
-        code = run(arguments)
-        told = self._capsys.readouterr()
-        return Told(code, told.out, told.err)
-
-    def asks(self, *arguments: str) -> list[AnyRequest]:
-        """What a command asks for, whatever the law says of it."""
-        self.bus.asked.clear()
-        self.patchgate(*arguments, *WHO)
-        return self.bus.asked
-
-    def number(self, server: str = SERVER, product: str = E2016) -> str:
-        """The number of a case."""
-        case = self.world.fold.servers[server].case_of(product)
-        assert case is not None
-        return str(case.opened_seq)
-
-    def refused(self, *arguments: str) -> str:
-        """The one line of a command that asks for nothing."""
-        self.bus.asked.clear()
-        told = self.patchgate(*arguments)
-        assert told.code in {1, 2}
-        assert told.err.startswith("patchgate: ")
-        assert told.err.count("\n") == 1
-        assert not told.out
-        assert not self.bus.asked
-        return told.err
 
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Lend one; the commands go by the world's clock."""
-    made = Shell(capsys)
-    put_below(monkeypatch, made.bus)
-    for module in ("act_asking", "acts", "account", "explain"):
-        monkeypatch.setattr(f"services.cli.{module}.open_clock", lambda _: Now(made.world))
-    return made
-
-
-class Now:
-    """The world's clock."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def now(self) -> datetime:
-        """Its instant."""
-        return self._world.now
+    """Lend one."""
+    return shell_over(capsys, monkeypatch)
 
 
 def fields(request: AnyRequest) -> dict[str, Any]:
     """The fields that are the act's own."""
     shared = {"id", "who", "why", "made_at", "as_owner"}
     return {name: value for name, value in msgspec.structs.asdict(request).items() if name not in shared}
-
-
-# --- what is asked -------------------------------------------------------------------------------------------------
 
 
 def test_every_act_carries_who_why_when_and_an_id_of_its_own(shell: Shell) -> None:
@@ -314,7 +244,7 @@ def test_a_connector_that_looks_like_a_number_and_is_no_case_is_told(shell: Shel
 def test_the_mode_of_all_or_of_a_connector(shell: Shell) -> None:
     """Both ways."""
     assert [fields(one) for one in shell.asks("mode", "observe")] == [{"connector": "", "mode": "observe"}]
-    [request] = shell.asks("mode", "enforce", "--connector", "branch")
+    [request] = shell.asks("mode", "enforce", "--connector", "branch", "--yes")
     assert isinstance(request, SetMode)
     assert fields(request) == {"connector": "branch", "mode": "enforce"}
 
@@ -325,194 +255,3 @@ def test_a_correction_is_lifted_for_a_server(shell: Shell) -> None:
         [request] = shell.asks("correct", name, "--lift")
         assert isinstance(request, LiftStruck)
         assert request.server == SERVER
-
-
-# --- the account ---------------------------------------------------------------------------------------------------
-
-
-def test_an_account_is_a_statement(shell: Shell) -> None:
-    """Before, during and after a pause; by the owner, his server or his case; for scripts."""
-    assert "It is not paused." in (told := shell.patchgate("account", "it").out)
-    assert "no pause in this year or the last" in told
-    assert "2026: 0 of 90 days used, 90 left." in told
-    shell.patchgate("pause", "it", "--days", "40", *WHO)
-    told = shell.patchgate("account", BRANCH).out
-    assert "Pause account of it. It is paused until 2027-01-03 00:00 UTC." in told
-    assert "  2026-11-24 to 2027-01-02: 40 days used, running" in told
-    assert "2026: 38 of 90 days used, 52 left." in told
-    assert "2027: 2 of 90 days used, 88 left." in told
-    shell.world.pass_time(timedelta(days=1))
-    assert "paused already" in shell.patchgate("pause", "it", "--days", "1", *WHO).err
-    assert "is over" in shell.patchgate("resume", "it", *WHO).out
-    told = shell.patchgate("account", shell.number(BRANCH, E2007)).out
-    assert "2 days used, 38 given back" in told
-    assert "2026: 2 of 90 days used, 88 left." in told
-    assert "2027: 0 of 90 days used, 90 left." in told
-    found = msgspec.json.decode(shell.patchgate("account", "it", "--json").out)
-    assert (found["account"], found["pauses"][0]["came_back"], found["years"][0]["left"]) == ("it", 38, 88)
-    assert "no connector is owned by 'nobody'" in shell.refused("account", "nobody")
-
-
-# --- what is told --------------------------------------------------------------------------------------------------
-
-
-def test_done_is_told_with_the_record_and_the_laws_words(shell: Shell) -> None:
-    """On stdout, code 0; and for scripts."""
-    number = shell.number()
-    told = shell.patchgate("dispute", number, *WHO)
-    seq = next(
-        record.seq
-        for record, _ in reversed(shell.world.log)
-        if record.event.__struct_config__.tag == "request-decided.v1"
-    )
-    assert told.code == 0, told
-    assert told.out.startswith(f"Dispute of case {number} ({SERVER}): done (log record {seq}): mail passes")
-    answer = msgspec.json.decode(shell.patchgate("resolve", number, "rejected", "--json", *WHO).out)
-    assert answer["outcome"] == "done"
-    assert answer["act"] == "resolve.v1"
-    assert answer["what"] == f"Resolution (rejected) of case {number} ({SERVER})"
-    assert answer["seq"] > seq
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["pause", SERVER, "--days", "2"], f"Pause of {SERVER} for 2 days: done (log record "),
-        (["pause", "it", "--days", "1"], "Pause of it for 1 day: done (log record "),
-        (["resume", "it"], "End of the pause of it: no effect (log record "),
-        (
-            ["exempt", SERVER, "--days", "3", "--owner", "ben"],
-            f"Exemption until 2026-11-27 17:00 UTC of server {SERVER}: done",
-        ),
-        (["exempt", "branch", "--lift"], "End of the exemption of connector branch: no effect"),
-        (["mode", "observe"], "Mode observe for the whole policy: done"),
-        (["mode", "observe", "--connector", "branch"], "Mode observe for connector branch: done"),
-        (["acknowledge", SERVER], f"({SERVER}): done (log record"),
-        (["sign", SERVER], "Signature for stage 5 of case"),
-        (["correct", SERVER], f"({SERVER}): done (log record"),
-        (["correct", SERVER, "--lift"], f"End of the correction of {SERVER}: no effect"),
-    ],
-)
-def test_each_act_tells_what_it_did(shell: Shell, arguments: list[str], told: str) -> None:
-    """By the law itself, code 0."""
-    done = shell.patchgate(*arguments, *WHO)
-    assert (done.code, done.err) == (0, "")
-    assert told in done.out
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["pause", SERVER, "--days", "2"],
-        ["exempt", SERVER, "--days", "3", "--owner", "ben"],
-        ["resolve", SERVER, "upheld"],
-        ["correct", SERVER],
-        ["mode", "observe"],
-        ["dispute", SERVER],
-        ["acknowledge", SERVER],
-        ["sign", SERVER],
-    ],
-)
-def test_an_owner_is_refused_what_is_not_his(shell: Shell, arguments: list[str]) -> None:
-    """The law says so, on record; what is his own is done."""
-    told = shell.patchgate(*arguments, "--as-owner", "it", *WHO)
-    assert told.code == 1
-    assert "refused (log record" in told.err
-    assert shell.patchgate("dispute", shell.number(BRANCH), "--as-owner", "it", *WHO).code == 0
-
-
-def test_no_effect_is_no_failure(shell: Shell) -> None:
-    """Code 0: the world is as was asked."""
-    told = shell.patchgate("resolve", SERVER, "rejected", *WHO)
-    assert told.code == 0
-    assert "no effect (log record" in told.out
-    assert "no dispute of the case is open" in told.out
-
-
-def test_refused_is_one_line_and_code_1(shell: Shell) -> None:
-    """With the record and the reason; --json tells it on stdout as well."""
-    shell.patchgate("dispute", SERVER, *WHO)
-    told = shell.patchgate("dispute", SERVER, *WHO)
-    assert (told.code, told.out) == (1, "")
-    assert told.err.count("\n") == 1
-    assert f"Dispute of case {shell.number()} ({SERVER}): refused (log record" in told.err
-    told = shell.patchgate("dispute", SERVER, *WHO, "--json")
-    assert told.code == 1
-    assert msgspec.json.decode(told.out)["outcome"] == "refused"
-
-
-def test_of_several_each_is_told(shell: Shell) -> None:
-    """Those that went on stdout, the others in the one line of the error; a line of JSON each."""
-    first, second = shell.number(), shell.number(BRANCH, E2007)
-    shell.patchgate("dispute", first, *WHO)
-    told = shell.patchgate("dispute", first, second, *WHO)
-    assert told.code == 1
-    assert told.out.startswith(f"Dispute of case {second}")
-    assert f"Dispute of case {first} ({SERVER}): refused" in told.err
-    lines = shell.patchgate("dispute", first, second, *WHO, "--json").out.splitlines()
-    assert [msgspec.json.decode(line)["what"].split()[3] for line in lines] == [first, second]
-
-
-def test_without_an_enforcer_the_request_stands_and_is_found_later(shell: Shell) -> None:
-    """Code 1, with the id; `request` tells that it waits, then what became of it, then that it came once more."""
-    shell.bus.away = True
-    told = shell.patchgate("dispute", SERVER, "--id", "my-own-id-1", "--wait", "0", *WHO)
-    assert (told.code, told.out) == (1, "")
-    assert "not decided within 0 s" in told.err
-    assert "counts for 24 hours" in told.err
-    assert "`patchgate request my-own-id-1` tells" in told.err
-    waits = shell.patchgate("request", "my-own-id-1")
-    assert waits.code == 0
-    assert "my-own-id-1: dispute.v1, asked by anna" in waits.out
-    assert "not decided yet" in waits.out
-    shell.world.take(shell.bus.asked[0])
-    assert "Z: done (log record" in shell.patchgate("request", "my-own-id-1").out
-    shell.world.take(shell.bus.asked[0])
-    became = msgspec.json.decode(shell.patchgate("request", "my-own-id-1", "--json").out)
-    assert (became["outcome"], became["again"], became["who"]) == ("done", 1, "anna")
-    assert "asked 1 more time since" in shell.patchgate("request", "my-own-id-1").out
-    assert "no request my-own-id stands in the log" in shell.refused("request", "my-own-id")
-
-
-# --- explain CASE --------------------------------------------------------------------------------------------------
-
-
-def test_a_case_is_explained_by_its_number(shell: Shell) -> None:
-    """As its server is; with its history from its opening on, acts and what they brought, and no other case's."""
-    number, other = shell.number(BRANCH, E2007), shell.number(BRANCH)
-    shell.patchgate("dispute", number, *WHO)
-    shell.patchgate("dispute", other, *WHO)
-    told = shell.patchgate("explain", number)
-    assert told == shell.patchgate("explain", BRANCH)
-    told = shell.patchgate("explain", number, "--history")
-    assert told.code == 0, told
-    history = told.out[: told.out.index("Its server now:")]
-    assert f"Case {number} about {E2007}, of {BRANCH}: it is open." in history
-    assert f"case opened about {E2007} (log seq {number})" in history
-    assert history.count("dispute asked by anna: done, mail passes") == 1
-    assert E2016 not in history
-    assert history.count("  held: its admin disputes it") == 1
-    assert f"Case {number} about {E2007}: it" in told.out
-    assert f"Case {other} about {E2016}: it" in told.out
-
-
-def test_a_case_that_is_over_is_explained_up_to_its_end(shell: Shell) -> None:
-    """What came later is another case's."""
-    number = shell.number()
-    shell.world.see(reading(build=FLOOR_2016))
-    shell.world.pass_time(timedelta(days=2))
-    shell.world.open_case()
-    found = msgspec.json.decode(shell.patchgate("explain", number, "--json").out)
-    assert (found["case"], found["server"], found["over"]) == (int(number), SERVER, True)
-    kinds = [step["kind"] for step in found["steps"]]
-    assert [kinds[0], kinds[-1]] == ["case-opened.v1", "case-ended.v1"]
-    assert "case-released.v1" in kinds
-    assert found["explanation"]["cases"][0]["opened_seq"] > found["steps"][-1]["seq"]
-    assert "it is over" in shell.patchgate("explain", number).out
-
-
-def test_a_number_that_is_no_case_may_be_a_queue_id(shell: Shell) -> None:
-    """Digits only are rare in those; then both are told."""
-    assert "no edge told of a refusal of 2 in the last 14 days" in (told := shell.refused("explain", "2"))
-    assert "it is no case's number" in told
-    assert "case's number" not in shell.refused("explain", "4bXk2P0qZ1z9")

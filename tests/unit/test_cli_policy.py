@@ -1,6 +1,5 @@
 """`patchgate policy` without a broker: reading a file, its complaints, and the text of a policy in force."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from shared.domain.policy import (
     shipped_policy_text,
 )
 from shared.domain.records import SetFreeze
+from tests.support.cli_shell import Typed
 from tests.support.scenario import START, World, policy_for
 
 
@@ -166,14 +166,6 @@ def test_adopt_asks_for_a_yes_where_nobody_can_be_asked(tmp_path: Path, capsys: 
     file.write_text(shipped_policy_text())
     assert run(["policy", "adopt", str(file), "--who", "a", "--why", "b"]) == 1
     assert "say --yes" in capsys.readouterr().err
-
-
-class Typed(io.StringIO):
-    """What somebody types at a terminal."""
-
-    def isatty(self) -> bool:
-        """Somebody is there."""
-        return True
 
 
 def test_adopt_shows_what_would_change_and_a_no_sends_nothing(
