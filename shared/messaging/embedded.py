@@ -7,7 +7,9 @@ can run side by side with a directory and a port each. A process is taken for ou
 directory's server.properties; no other is ever signalled. A start that fails leaves no process behind.
 """
 
+import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,15 @@ from shared.messaging import jars, node_data, node_process, probe
 from shared.messaging import kafka_node as node
 from shared.messaging.jars import BrokerError, Progress, no_progress
 from shared.messaging.kafka_node import DEFAULT_HOST, DEFAULT_PORT
-from shared.messaging.node_process import START_TIMEOUT_S, STOP_TIMEOUT_S, Launch, PidRecord, spawn, wait_ready
+from shared.messaging.node_process import (
+    START_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+    GroupsLostError,
+    Launch,
+    PidRecord,
+    spawn,
+    wait_ready,
+)
 
 __all__ = [
     "DEFAULT_HOST",
@@ -26,6 +36,7 @@ __all__ = [
     "BrokerError",
     "BrokerHandle",
     "BrokerStatus",
+    "GroupsLostError",
     "Launch",
     "prepare",
     "spawn",
@@ -34,6 +45,8 @@ __all__ = [
     "stop",
     "wait_ready",
 ]
+
+_STARTS_FOR_GROUPS = 3
 
 
 class BrokerHandle(msgspec.Struct, frozen=True):
@@ -91,10 +104,21 @@ def start(
             return _join(directory, running, timeout_s)
         launch = prepare(state_dir, port=port, host=host, settings=settings, progress=progress)
         progress("starting Kafka", 0, 1)
-        process = spawn(launch)
-        wait_ready(launch, process, timeout_s=timeout_s)
+        process = _spawn_until_ready(launch, timeout_s)
         progress("starting Kafka", 1, 1)
         return BrokerHandle(process.pid, launch.bootstrap, directory.log, was_running=False)
+
+
+def _spawn_until_ready(launch: Launch, timeout_s: float) -> subprocess.Popen[bytes]:
+    """Kafka may lose its groups while it loads them after an unclean end; the next start, after a clean one, reads them anew."""
+    for _ in range(_STARTS_FOR_GROUPS - 1):
+        process = spawn(launch)
+        with suppress(GroupsLostError):
+            wait_ready(launch, process, timeout_s=timeout_s)
+            return process
+    process = spawn(launch)
+    wait_ready(launch, process, timeout_s=timeout_s)
+    return process
 
 
 def _join(directory: node.Directory, running: PidRecord, timeout_s: float) -> BrokerHandle:

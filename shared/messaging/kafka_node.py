@@ -99,6 +99,11 @@ class Directory(NamedTuple):
         return self.root / "data"
 
     @property
+    def has_groups(self) -> bool:
+        """Whether this node's data hold offsets of groups; a new one has none."""
+        return (self.data / "__consumer_offsets-0").is_dir()
+
+    @property
     def properties(self) -> Path:
         """Kafka's settings; its path is how a process is known to be this node's."""
         return self.root / "server.properties"

@@ -40,6 +40,10 @@ class Launch(msgspec.Struct, frozen=True):
     directory: node.Directory
 
 
+class GroupsLostError(BrokerError):
+    """Kafka's group coordinator gave up while it loaded the groups; nothing is lost on the disk."""
+
+
 class PidRecord(msgspec.Struct, frozen=True):
     """What the pid file holds."""
 
@@ -84,9 +88,10 @@ def _popen(launch: Launch, out: IO[bytes]) -> subprocess.Popen[bytes]:
 
 def wait_ready(launch: Launch, process: subprocess.Popen[bytes], *, timeout_s: float = START_TIMEOUT_S) -> None:
     """
-    Wait until a spawned broker serves; on failure, and on Ctrl-C, end it.
+    Wait until a spawned broker serves, and its groups too where it has any; on failure, and on Ctrl-C, end it.
 
     Raises:
+        GroupsLostError: it serves, but no group: another start reads them anew.
         BrokerError: it ended by itself, or did not answer in time.
     """
     ready = False
@@ -106,6 +111,13 @@ def wait_ready(launch: Launch, process: subprocess.Popen[bytes], *, timeout_s: f
         )
         raise BrokerError(
             f"Kafka {what}: {reason(launch.directory)} (more in {launch.directory.log} and {launch.directory.out})"
+        )
+    if launch.directory.has_groups and not probe.await_groups(launch.bootstrap, lambda: process.poll() is None):
+        end([process.pid], STOP_TIMEOUT_S)
+        process.wait(_KILL_TIMEOUT_S)
+        forget(launch.directory, process.pid)
+        raise GroupsLostError(
+            f"Kafka serves, but lost its groups while it loaded them: start it again ({launch.directory.log})"
         )
 
 

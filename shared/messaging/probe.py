@@ -16,6 +16,10 @@ _PROBE_TIMEOUT_S = 2.0
 _ROW_TRIES, _ROW_BETWEEN = 200, (20_000, 32_000)
 _MAX_REPLY_BYTES = 1_000_000  # a metadata reply without topics has about 60, one with 10,000 partitions 500,000
 
+_LOST_AFTER_S = 15.0  # a coordinator that will serve is found within a second, on a busy machine within a few
+_LOADING, _NOT_AVAILABLE, _NOT_COORDINATOR = 14, 15, 16
+_OFFSETS, _PROBE_GROUP = "__consumer_offsets", "patchgate.broker-start"
+
 
 def ask(host: str, port: int, request: bytes) -> bytes:
     """
@@ -70,6 +74,54 @@ def await_answer(bootstrap: str, alive: Callable[[], bool], timeout_s: float) ->
             return True
         time.sleep(_POLL_S)
     return False
+
+
+def commits(bootstrap: str, group: str) -> int:
+    """
+    Commit an offset as *group*, and return Kafka's error code: 0 when its groups are served, 14 while they are loaded.
+
+    The offset is of a partition that nobody reads for it: what counts is that the coordinator can write.
+
+    Raises:
+        OSError: nobody answers within 2 s, or not as Kafka does.
+
+    Source: Kafka protocol, request header 1, OffsetCommit request 2 (api key 8), OffsetCommit response 2.
+    """
+    host, _, port = bootstrap.rpartition(":")
+    request = struct.pack(">hhi", 8, 2, 0) + _text("patchgate") + _text(group)
+    request += struct.pack(">i", -1) + _text("") + struct.pack(">qi", -1, 1) + _text(_OFFSETS)
+    request += struct.pack(">iiq", 1, 0, 0) + _text("")
+    content = ask(host.strip("[]"), int(port), request)
+    try:
+        (code,) = struct.unpack(">h", content[-2:])
+    except struct.error as error:
+        raise OSError(f"{bootstrap} does not answer as Kafka does") from error
+    return int(code)
+
+
+def _text(text: str) -> bytes:
+    return struct.pack(f">h{len(text.encode())}s", len(text.encode()), text.encode())
+
+
+def await_groups(bootstrap: str, alive: Callable[[], bool], lost_after_s: float = _LOST_AFTER_S) -> bool:
+    """
+    Wait until a Kafka that serves lets a group commit; False when for *lost_after_s* it neither does nor loads its groups.
+
+    True also when its process is no longer *alive*, or refuses for another reason: both are for others to tell.
+    """
+    refused_since: float | None = None
+    while alive():
+        code = _NOT_AVAILABLE
+        with suppress(OSError):
+            code = commits(bootstrap, _PROBE_GROUP)
+        if code not in {_LOADING, _NOT_AVAILABLE, _NOT_COORDINATOR}:
+            return True
+        now = time.monotonic()
+        refused_since = None if code == _LOADING else refused_since or now
+        if refused_since is not None and now - refused_since >= lost_after_s:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def address(host: str, port: int) -> str:
