@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import pytest
 
 from shared.domain import events as e
@@ -9,7 +10,7 @@ from shared.domain.accounts import Account, Pause, ended, is_old, lacking, pause
 from shared.domain.errors import InvariantError
 from shared.domain.holds import clock_of
 from shared.domain.policy import Connector, Pauses
-from shared.domain.records import DisputeCase, PauseAccount, ResolveCase, ResumeAccount
+from shared.domain.records import DisputeCase, Exemption, PauseAccount, ResolveCase, ResumeAccount
 from shared.domain.reprieves import Reprieves
 from tests.support.acts import BRANCH, DAY, IN_BRANCH, aged, outcome, reason
 from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
@@ -211,6 +212,42 @@ def test_accounts_of_the_year_before_last_are_forgotten_at_the_next_pause() -> N
     assert SERVER in world.fold.reprieves.changed
     assert not is_old(Account(account="x", pauses=(Pause(first=D, last=D),)), 2027)
     assert not is_old(Account(account="x", pauses=(Pause(first=D, last=D),), running=True), 2030)
+
+
+def test_a_pause_of_the_year_before_last_is_left_out_at_the_next() -> None:
+    """That of last year is kept: the statement shows two years."""
+    first = ended(paused(None, "it", Pause(first=D, last=D)), D)
+    second = ended(paused(first, "it", Pause(first=D + 365 * DAY, last=D + 365 * DAY)), D + 365 * DAY)
+    third = paused(second, "it", Pause(first=D + 730 * DAY, last=D + 730 * DAY))
+    assert [[one.first.year for one in account.pauses] for account in (second, third)] == [[2026, 2027], [2027, 2028]]
+
+
+def test_days_that_an_earlier_year_used_above_todays_quota_refuse_nothing_this_year() -> None:
+    """A quota that was lowered counts from then on."""
+    used = ended(paused(None, "it", Pause(first=D, last=D + 20 * DAY)), D + 20 * DAY)
+    next_year = D + 60 * DAY
+    assert lacking(used, next_year, next_year + DAY, 10) == ""
+    assert lacking(used, next_year, next_year + 10 * DAY, 10) == "of 2027 10 of 10 days are left, and 11 are asked for"
+
+
+def test_forgotten_accounts_are_told_by_name() -> None:
+    """Their record in the state is deleted by it."""
+    world = World()
+    world.open_case()
+    world.open_case(**IN_BRANCH)
+    world.ask(PauseAccount, account=SERVER, days=1)
+    world.pass_time(800 * DAY, step=30 * DAY)
+    world.fold.reprieves.take_changed()
+    world.ask(PauseAccount, account="it", days=1)
+    assert world.fold.reprieves.take_changed() == sorted(["it", SERVER])
+
+
+def test_exemptions_of_one_target_that_differ_have_different_digests() -> None:
+    """Until when, and who answers, are part of the state that checkpoints vouch for."""
+    until = datetime(2027, 1, 1, tzinfo=UTC)
+    one = Exemption(kind="peer", target="192.0.2.7", owner="ops", until=until)
+    longer, other = msgspec.structs.replace(one, until=until + DAY), msgspec.structs.replace(one, owner="ben")
+    assert len({Reprieves(exemptions=(each,)).digest() for each in (one, longer, other)}) == 3
 
 
 def test_the_statement_shows_each_pause_what_came_back_and_what_is_left() -> None:

@@ -21,9 +21,11 @@ from services.edge.core import (
 from shared.domain.catalogue import load_catalogue
 from shared.domain.identity import Identity
 from shared.domain.received import OWN_RUN_LINES_MAX
-from shared.domain.records import Decision
+from shared.domain.records import Decision, Exemption, PolicyRecord
 from shared.domain.verdict import window_start
+from shared.messaging.codec import encode
 from shared.messaging.decisions import DecisionTable
+from shared.messaging.topics import KEY_POLICY
 from tests.support.decisions import (
     BLOCK,
     BY_NAME,
@@ -249,6 +251,33 @@ def test_local_exemptions(exempt: Exemptions, spared: bool) -> None:
     """The local file takes out servers, peers and connectors, and nobody else."""
     found = outcome(message(), decision(block=60), exempt=exempt)
     assert (found.reply is None) is spared
+
+
+def test_a_verdict_that_an_exemption_spared_tells_when_and_why() -> None:
+    """By an act, or by the local file."""
+    seen = see(message(), CATALOGUE, now=NOON, edge="mx1")
+    table = table_of([decision(block=60)])
+    act = Exemption(kind="server", target=SERVER, owner="ops", until=NOON)
+    table.apply(KEY_POLICY, encode(PolicyRecord(policy=shipped_policy(), exemptions=(act,))))
+    by_act = decide(seen, message(), table, now=NOON, observing="", exempt=NOBODY)
+    by_file = outcome(message(), decision(block=60), exempt=Exemptions(servers=(SERVER,)))
+    told = [(found.reason, found.record.at, found.record.spared_why) for found in (by_act, by_file) if found.record]
+    assert told == [("pass_exempt", NOON, "exempt"), ("pass_observing", NOON, "exempt by the local file")]
+
+
+def test_an_address_of_the_local_file_may_have_host_bits_behind_its_range() -> None:
+    """As people write them."""
+    nobody = Identity(tie="untied", connector="", server=None, matches=())
+    assert Exemptions(peers=("192.0.2.7/24",)).cover(nobody, "192.0.2.200")
+
+
+def test_a_scope_is_what_it_was_made_of() -> None:
+    """Reply addresses, a mapped address of an own network, and one with a zone."""
+    scope = Scope(networks=[ip_network("127.0.0.0/8"), ip_network("fe80::/10")], reply_addresses={"help@neu.example"})
+    assert scope.protects("<help@neu.example>")
+    assert not scope.protects("<b@neu.example>")
+    assert scope.never_judged(message(address="::ffff:127.0.0.9")) == "pass_network"
+    assert scope.never_judged(message(address="fe80::1%eth0")) == "pass_network"
 
 
 def test_exemption_of_a_range_covers_an_ipv6_peer() -> None:
