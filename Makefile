@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults harsher second-law fuzz year contract ci lint format type walls bench up down lock clean
+.PHONY: help setup demo test test-fast test-broker test-crash test-e2e faults harsher second-law fuzz year mutants contract ci lint format type walls bench up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ fuzz: setup ## Fuzz the reader of Received lines: N=10000000 FUZZ_ARGS="-seed=1 
 
 year: setup ## A year of 10,000 servers through real Kafka: SERVERS=10000 DAYS=365 SEED=1
 	@$(BIN)/python -m tests.year --servers $(or $(SERVERS),10000) --days $(or $(DAYS),365) --seed $(or $(SEED),1)
+
+mutants: setup ## Change the law in small ways: do its tests notice? ONLY="decide caps" MUTANTS_ARGS=--go-on
+	@$(BIN)/python -m tests.mutants $(ONLY) $(MUTANTS_ARGS)
 
 contract: setup ## Make docs/contract anew from the types
 	@$(BIN)/patchgate contract --write docs/contract

@@ -1,0 +1,1 @@
+"""Mutants of the law: small changes of its code, each of which a test must notice."""
