@@ -1,0 +1,216 @@
+"""Rules of the law at their very bounds: the instant, the second product, the owner's account. One table of cases a rule."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from shared.domain import events as e
+from shared.domain.accounts import midnight_after
+from shared.domain.build import Build
+from shared.domain.floors import Floor, Standing
+from shared.domain.records import AdoptPolicy, PauseAccount, SetExemption
+from shared.domain.relapse import clock_inherited
+from shared.domain.state import note_mark
+from tests.support.acts import BRANCH, IN_BRANCH, aged, outcome, reason
+from tests.support.scenario import E2016, FLOOR_2016, NAME, PEER, SERVER, START, World, policy_for, reading
+
+DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
+NO_TIME = timedelta()
+PATCHED = reading(build=FLOOR_2016)
+E2019 = "Microsoft Exchange 2019"
+OLD_2019 = reading(E2019, Build(15, 2, 1118, 7))
+PATCHED_2019 = reading(E2019, Build(15, 2, 1748, 39))
+VERIFIED: dict[str, Any] = {"client_name": NAME, "client_resolve": "ok"}
+
+
+# --- relapse, mixed --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("after", "inherits"), [(-SECOND, True), (NO_TIME, True), (SECOND, False)])
+def test_a_clock_is_inherited_up_to_the_last_instant_of_the_policys_days(after: timedelta, inherits: bool) -> None:
+    """Counted from the release, in law time."""
+    world = aged(35)
+    world.see(PATCHED)
+    world.pass_time(2 * DAY)
+    sighted = next(event for event in world.events() if isinstance(event, e.ServerSighted))
+    past = world.fold.servers[SERVER].past_of(E2016)
+    assert past is not None
+    ends = world.fold.law.utc_of(past.released_law) + world.fold.policy.relapses.days * DAY
+    world.fold._law = msgspec.structs.replace(world.fold.law, h=ends + after)
+    assert clock_inherited(world.fold, sighted) == (past.clock if inherits else NO_TIME)
+
+
+def test_each_product_leaves_a_clock_of_its_own_behind() -> None:
+    """Two products under one name, the second released first: neither takes the other's clock away, nor does its relapse."""
+    world = World()
+    world.open_case()
+    world.pass_time(10 * DAY)
+    world.open_case(OLD_2019)
+    world.pass_time(20 * DAY)
+    for what in (PATCHED_2019, PATCHED):
+        world.see(what)
+        world.pass_time(2 * DAY)
+    past = world.fold.servers[SERVER].past
+    assert [one.floor.product for one in past] == [E2016, E2019]
+    assert [one.clock // DAY for one in past] == [32, 20]
+    world.open_case(OLD_2019)
+    server = world.fold.servers[SERVER]
+    assert [one.floor.product for one in server.past] == [E2016]
+    assert server.cases[0].inherited == past[1].clock
+    world.see(PATCHED_2019)
+    world.pass_time(2 * DAY)
+    assert [one.floor.product for one in world.fold.servers[SERVER].past] == [E2016, E2019]
+
+
+def test_a_second_release_of_a_product_leaves_its_newest_clock_only() -> None:
+    """What it inherited and what it ran since, together."""
+    world = aged(35)
+    for _ in range(2):
+        world.see(PATCHED)
+        world.pass_time(2 * DAY)
+        world.open_case()
+        world.pass_time(5 * DAY)
+    world.see(PATCHED)
+    world.pass_time(2 * DAY)
+    (past,) = world.fold.servers[SERVER].past
+    assert past.clock // DAY == 45
+
+
+def test_a_mixed_case_is_held_for_the_pause_of_its_owners_account_too() -> None:
+    """Its server is seen in a connector: the account is the owner's."""
+    world = aged(35, **IN_BRANCH)
+    world.see(PATCHED, **IN_BRANCH)
+    world.pass_time(HOUR)
+    world.ask(PauseAccount, account="it", days=3)
+    mixed = world.see(**IN_BRANCH)
+    assert world.kinds(mixed) == ["ServerSighted", "CaseMixed", "CaseHeld", "CaseHeld"]
+    held = {event.reason: event for event in mixed if isinstance(event, e.CaseHeld)}
+    assert held["pause"].ends == midnight_after((world.now + 2 * DAY).date())
+    assert held["mixed"].until == world.fold.law.now + world.fold.policy.relapses.mixed_days * DAY
+    assert {hold.reason for hold in world.case(BRANCH).holds} == {"mixed", "pause"}
+
+
+# --- notices ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_notice_that_is_repeated_is_about_the_same_stage_and_each_has_its_own_number() -> None:
+    """None was delivered: the notice before blocking comes again each week, about the first blocking stage."""
+    world = aged(70, told="failed")
+    due = [event for event in world.events() if isinstance(event, e.NoticeDue)]
+    assert [one.stage for one in due if one.kind == "before-blocking"] == [5, 5, 5]
+    assert [one.notice for one in due] == [f"{world.case().opened_seq}-{number + 1}" for number in range(len(due))]
+    assert {one.line_edge for one in due} == {"mx1"}
+
+
+# --- moving ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_case_that_moves_by_a_message_of_an_exempt_peer_stands_at_its_new_id() -> None:
+    """And notes that peer, so that it begins when the exemption is over."""
+    world = aged(35)
+    world.ask(SetExemption, kind="peer", target=PEER, owner="ops", until=world.now + 5 * DAY)
+    assert world.kinds(world.see(**VERIFIED)) == ["ServerSighted", "CaseMoved", "ClockStopped"]
+    assert (world.case(NAME).enforced, world.case(NAME).exempt_peer) == (False, PEER)
+    world.pass_time(6 * DAY)
+    world.see(**VERIFIED)
+    assert world.case(NAME).enforced
+
+
+# --- freeze ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "became", "why", "follows"),
+    [
+        (False, True, "done", "frozen: nothing is slowed or refused, no case ages", ["HoldBegan"]),
+        (True, True, "no effect", "frozen already", []),
+        (True, False, "done", "the freeze is lifted", ["HoldEnded"]),
+        (False, False, "no effect", "not frozen", []),
+    ],
+)
+def test_what_becomes_of_a_freeze(before: bool, asked: bool, became: str, why: str, follows: list[str]) -> None:
+    """By whether the law is frozen."""
+    world = World()
+    if before:
+        world.freeze("freeze-before", frozen=True)
+    events = world.freeze("freeze-asked", frozen=asked)
+    assert (outcome(events), reason(events)) == (became, why)
+    assert world.kinds(events) == ["RequestDecided", *follows]
+    assert isinstance(events[0], e.RequestDecided)
+    assert events[0].request.id == "freeze-asked"
+    assert world.fold.law.frozen is asked
+
+
+@pytest.mark.parametrize(("age", "became"), [(DAY, "done"), (DAY + SECOND, "refused")])
+def test_a_request_is_decided_up_to_a_day_after_it_was_made(age: timedelta, became: str) -> None:
+    """Later it must be made again, and the answer names it."""
+    world = World()
+    world.now += age
+    world.fold.advance(world.now, at=world.now)
+    events = world.ask(
+        SetExemption, kind="connector", target="internet", owner="ops", until=world.now + DAY, made_at=START
+    )
+    assert outcome(events) == became
+    assert isinstance(events[0], e.RequestDecided)
+    assert events[0].request.made_at == START
+    assert ("over 24 hours ago" in reason(events)) is (became == "refused")
+
+
+# --- terms -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ahead", "granted"), [(-SECOND, True), (NO_TIME, True), (SECOND, False)])
+def test_a_policy_that_asks_less_grants_what_has_its_day_by_now(ahead: timedelta, granted: bool) -> None:
+    """In the instant of its day, too; never backwards, and what has its day yet to come waits for it."""
+    world = aged(50, told="failed")
+    day = world.case().blocking[0].since
+    world.fold._law = msgspec.structs.replace(world.fold.law, h=world.fold.law.utc_of(day) - ahead)
+    world.now = world.fold.law.h
+    no_notice = msgspec.structs.replace(policy_for().notices, needed_for_blocking=False)
+    less = AdoptPolicy(
+        id="adopt-less", who="ops", why="test", made_at=world.now, policy=policy_for(version=2, notices=no_notice)
+    )
+    events = world.fold.decide(less, at=world.now)
+    assert ("BlockingGranted" in world.kinds(events)) is granted
+
+
+# --- standing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "standing"),
+    [
+        (None, None, Standing.UNKNOWN),
+        (None, Build(15, 1, 2507, 6), Standing.UNKNOWN),
+        (Build(15, 1, 2507, 6), None, Standing.UNKNOWN),
+        (Build(15, 1, 2507, 6), Build(15, 1, 2507, 60), Standing.BELOW),
+        (Build(15, 1, 2507, 6), FLOOR_2016, Standing.UNKNOWN),
+        (FLOOR_2016, FLOOR_2016, Standing.AT_OR_ABOVE),
+    ],
+)
+def test_a_reading_without_both_ends_stands_nowhere(low: Build | None, high: Build | None, standing: Standing) -> None:
+    """Half a range proves nothing; a whole one is below only if all of it is."""
+    half = msgspec.structs.replace(reading(), low=low, high=high)
+    assert Floor(product=E2016, builds=(FLOOR_2016,)).standing(half) is standing
+
+
+# --- marks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("partition", "of", "marks"),
+    [
+        (0, 1, (START,)),
+        (0, 2, (START, None)),
+        (1, 2, (None, START)),
+        (1, 1, (None, START)),
+        (2, 1, (None, None, START)),
+    ],
+)
+def test_a_mark_of_a_partition_that_its_edge_did_not_count_widens_the_marks(
+    partition: int, of: int, marks: tuple[object, ...]
+) -> None:
+    """All others are unmarked, and hold H back."""
+    assert note_mark((), partition, of, START) == marks
