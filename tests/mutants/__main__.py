@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.mutants import results
+from tests.mutants import harder, results
 
 FOLDER = Path("mutants")
 
@@ -27,17 +27,22 @@ def main() -> int:
     parser.add_argument(
         "--again", action="store_true", help="of what an earlier run found, run the survivors once more"
     )
+    parser.add_argument("--harder", action="store_true", help="ask what survived of the second law and the properties")
     parser.add_argument("--show", action="store_true", help="run nothing: the table, and the survivors by name")
     parser.add_argument("--percent", type=int, default=100, help="of all mutants so many, drawn by name (default 100)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     asked = parser.parse_args()
-    if not (asked.go_on or asked.again or asked.show):
+    if not (asked.go_on or asked.again or asked.harder or asked.show):
         shutil.rmtree(FOLDER, ignore_errors=True)
-    code = 0 if asked.show else run(asked.only, again=asked.again, percent=asked.percent, jobs=asked.jobs)
+    code = 0
+    if asked.harder:
+        ask_harder(asked.only)
+    elif not asked.show:
+        code = run(asked.only, again=asked.again, percent=asked.percent, jobs=asked.jobs)
     found = results.chosen(results.read(FOLDER), asked.only)
     _tell(results.table(found))
     if asked.show:
-        _tell("\n".join(name for one in found for name in one.named("survived", "no tests", "timed out")))
+        _tell("\n".join(name for one in found for name in one.named(*results.LIVE_ON)))
     return code
 
 
@@ -47,10 +52,19 @@ def run(only: list[str], *, again: bool, percent: int, jobs: int) -> int:
         code = _mutmut([MAKES_THEM], jobs)
         if code:
             return code
-    fates: tuple[results.Fate, ...] = ("survived", "no tests") if again else ("not run",)
+    fates: tuple[results.Fate, ...] = (*results.LIVE_ON, "by lives") if again else ("not run",)
     found = results.chosen(results.read(FOLDER), only)
     names = [name for one in found for name in one.named(*fates) if results.is_drawn(name, percent)]
     return _mutmut(names, jobs) if names else 0
+
+
+def ask_harder(only: list[str]) -> None:
+    """Ask those that survived, and were not asked yet, of what lives longer."""
+    known = harder.read(FOLDER)
+    found = results.chosen(results.read(FOLDER), only)
+    names = [name for one in found for name in one.named(*results.LIVE_ON) if name not in known]
+    for name, by in harder.ask(FOLDER, names):
+        _tell(f"{name}: {by or 'survived'}")
 
 
 def _mutmut(names: list[str], jobs: int) -> int:
@@ -60,6 +74,7 @@ def _mutmut(names: list[str], jobs: int) -> int:
 
 def _tell(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

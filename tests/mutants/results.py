@@ -9,7 +9,9 @@ from zlib import crc32
 
 import msgspec
 
-Fate = Literal["killed", "survived", "timed out", "no tests", "not run"]
+from tests.mutants import harder
+
+Fate = Literal["killed", "by lives", "survived", "timed out", "no tests", "not run"]
 
 _FATES: dict[int | None, Fate] = {
     None: "not run",
@@ -23,7 +25,11 @@ _FATES: dict[int | None, Fate] = {
 }
 """Exit codes as mutmut 3.8 keeps them. All others are a failed test, or a process that broke: somebody noticed."""
 
-COLUMNS: tuple[Fate, ...] = ("killed", "survived", "timed out", "no tests", "not run")
+COLUMNS: tuple[Fate, ...] = ("killed", "by lives", "timed out", "survived", "no tests", "not run")
+"""by lives: survived the tests of the core, and was noticed by what lives longer (`harder.py`)."""
+
+
+LIVE_ON: tuple[Fate, ...] = ("survived", "no tests")
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -47,12 +53,16 @@ class Found(msgspec.Struct, frozen=True):
 
 def read(folder: Path) -> list[Found]:
     """All modules of which the tool keeps results in *folder*, by name; none where there is no folder."""
-    found = []
+    found, later = [], harder.read(folder)
     for path in sorted(folder.rglob("*.py.meta")):
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept).exit_code_by_key
         module = ".".join(path.relative_to(folder).parts).removesuffix(".py.meta")
         if kept:
-            found.append(Found(module, {name: _FATES.get(code, "killed") for name, code in kept.items()}))
+            fates = {name: _FATES.get(code, "killed") for name, code in kept.items()}
+            by_lives: dict[str, Fate] = {
+                name: "by lives" for name in fates if fates[name] in LIVE_ON and later.get(name)
+            }
+            found.append(Found(module, fates | by_lives))
     return found
 
 
@@ -73,8 +83,8 @@ def is_drawn(name: str, percent: int) -> bool:
 
 
 def score(count: Counter[Fate]) -> str:
-    """Percent of those that were run which somebody noticed: killed, or never came to an end."""
-    noticed = count["killed"] + count["timed out"]
+    """Percent of those that were run which somebody noticed: killed, by lives, or never came to an end."""
+    noticed = count["killed"] + count["by lives"] + count["timed out"]
     run = noticed + count["survived"] + count["no tests"]
     return f"{100 * noticed / run:.1f}" if run else "-"
 
