@@ -315,7 +315,7 @@ def _notice(event: e.NoticeDue | e.NoticeSettled | e.NoticeAcknowledged, record:
 
 def _notice_due(event: e.NoticeDue, record: e.LogRecord) -> Change:
     def change(case: Case) -> Case:
-        rest = case.planned[1:] if event.kind != "release" else ()
+        rest = case.planned[1:]  # a release, written before its notice, left none
         if event.again is not None:
             once_more = e.PlannedNotice(kind=event.kind, since=event.again, stage=event.stage)
             rest = tuple(sorted((once_more, *rest), key=lambda notice: notice.since))
