@@ -25,7 +25,7 @@ from shared.domain.records import Decision, Exemption, PolicyRecord
 from shared.domain.verdict import window_start
 from shared.messaging.codec import encode
 from shared.messaging.decisions import DecisionTable
-from shared.messaging.topics import KEY_POLICY
+from shared.messaging.topics import KEY_HEARTBEAT, KEY_POLICY
 from tests.support.decisions import (
     BLOCK,
     BY_NAME,
@@ -39,6 +39,7 @@ from tests.support.decisions import (
     heartbeat,
     line_2007,
     line_of,
+    records_of,
     released,
     shipped_policy,
     table_of,
@@ -79,6 +80,17 @@ def test_refusal_is_recorded_with_what_explains_it() -> None:
     assert (record.decision_seq, record.heartbeat_seq, record.queue_id) == (7, 10, "4XyZ9q1Bz2")
     assert record.window_from_minute == window_start("k7", SERVER, NOON)
     assert record.reply == BLOCK.format(60)
+    assert (record.product, record.at, record.edge) == ("Microsoft Exchange 2016", NOON, "mx1")
+    assert record.row == decision(block=60).cases[0].rows[0]
+
+
+def test_a_server_in_its_case_passes_outside_its_minutes_and_is_no_verdict() -> None:
+    """Told apart from a case that is only observed."""
+    start = window_start("k7", SERVER, NOON)
+    seen = see(message(), CATALOGUE, now=NOON, edge="mx1")
+    after = NOON + timedelta(minutes=(start + 5) % 60)
+    found = decide(seen, message(), table_of([decision(throttle=5)]), now=after, observing="", exempt=NOBODY)
+    assert found == Outcome(reason="pass_outside_minutes")
 
 
 def test_patched_server_passes_though_its_case_says_sixty_minutes() -> None:
@@ -153,6 +165,18 @@ def test_empty_table_means_no_verdict() -> None:
     seen_message = message()
     seen = see(seen_message, CATALOGUE, now=NOON, edge="mx1")
     found = decide(seen, seen_message, DecisionTable(), now=NOON, observing="", exempt=NOBODY)
+    assert found == Outcome(reason="pass_no_verdict_possible")
+
+
+@pytest.mark.parametrize("known", [KEY_POLICY, KEY_HEARTBEAT])
+def test_half_of_what_a_verdict_needs_is_no_verdict(known: bytes) -> None:
+    """A policy without a heartbeat, or a heartbeat without a policy: as while a table is read for the first time."""
+    table = DecisionTable()
+    for key, value in records_of([decision(block=60)]):
+        if key in {known, SERVER.encode()}:
+            table.apply(key, value)
+    seen = see(message(), CATALOGUE, now=NOON, edge="mx1")
+    found = decide(seen, message(), table, now=NOON, observing="", exempt=NOBODY)
     assert found == Outcome(reason="pass_no_verdict_possible")
 
 
