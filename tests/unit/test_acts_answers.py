@@ -96,6 +96,66 @@ def plain(act: Any, **fields: Any) -> Callable[[World], list[e.Event]]:
 
 ANSWERS: dict[str, tuple[Callable[[], World], Callable[[World], list[e.Event]], str, str]] = {
     "resume what is not paused": (grown, plain(ResumeAccount, account=SERVER), "no effect", "it is not paused"),
+    "pause": (
+        grown,
+        plain(PauseAccount, account=SERVER, days=3),
+        "done",
+        f"paused to the end of {(START + 37 * DAY).date()} (UTC)",
+    ),
+    "pause what is paused": (
+        lambda: after(plain(PauseAccount, account=SERVER, days=3), grown()),
+        plain(PauseAccount, account=SERVER, days=1),
+        "refused",
+        f"it is paused already, to the end of {(START + 37 * DAY).date()} (UTC); resume it first",
+    ),
+    "pause for longer than a year grants": (
+        grown,
+        plain(PauseAccount, account=SERVER, days=100),
+        "refused",
+        "of 2027 90 of 90 days are left, and 97 are asked for",
+    ),
+    "pause of nobody": (
+        grown,
+        plain(PauseAccount, account="nobody", days=1),
+        "refused",
+        "no connector of kind on-premises or partner has the owner 'nobody', and no server has that id",
+    ),
+    "resume on the day of the pause": (
+        lambda: after(plain(PauseAccount, account=SERVER, days=3), grown()),
+        plain(ResumeAccount, account=SERVER),
+        "done",
+        "the pause is over; 2 days came back",
+    ),
+    "an owner asks for what an operator may": (
+        grown,
+        of_case(CorrectCase, as_owner="it"),
+        "refused",
+        "this is for an operator to ask for",
+    ),
+    "an owner asks for another's account": (
+        grown,
+        plain(PauseAccount, account=SERVER, days=1, as_owner="it"),
+        "refused",
+        "an owner may pause and resume his own account only",
+    ),
+    "an owner asks for another's server": (
+        grown,
+        of_case(DisputeCase, as_owner="it"),
+        "refused",
+        "an owner may act for servers that are seen in his connectors only",
+    ),
+    "acknowledge what is released": (
+        released,
+        of_case(AcknowledgeNotice),
+        "no effect",
+        "the case is released: nothing holds its server any more",
+    ),
+    "exempt a connector of nobody": (
+        grown,
+        exempt(kind="connector", target="nobody"),
+        "refused",
+        "the policy names no connector 'nobody'",
+    ),
     "exempt until": (grown, exempt(), "done", f"nothing of it is refused until {TOLD_UNTIL}"),
     "exempt again": (
         lambda: after(exempt(), grown()),
