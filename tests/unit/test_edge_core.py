@@ -302,6 +302,8 @@ def test_a_scope_is_what_it_was_made_of() -> None:
     assert not scope.protects("<b@neu.example>")
     assert scope.never_judged(message(address="::ffff:127.0.0.9")) == "pass_network"
     assert scope.never_judged(message(address="fe80::1%eth0")) == "pass_network"
+    one_host = Scope(networks=[ip_network("fe80::1/128")])
+    assert one_host.never_judged(message(address="fe80::1%eth0")) == "pass_network"
 
 
 def test_exemption_of_a_range_covers_an_ipv6_peer() -> None:

@@ -10,7 +10,7 @@ from shared.domain.accounts import midnight_after
 from shared.domain.holds import hold_now
 from shared.domain.records import AcknowledgeNotice, DisputeCase, PauseAccount, ResolveCase, SignBlocking
 from tests.support.acts import BRANCH, IN_BRANCH, aged
-from tests.support.scenario import SERVER, policy_for
+from tests.support.scenario import FLOOR_2016, SERVER, policy_for, reading
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 NO_TIME = timedelta()
@@ -94,3 +94,22 @@ def test_what_begins_anew_at_day_0_has_forgotten_its_way_of_before() -> None:
         now = world.case()
         assert (now.signed, now.delivered_law, now.entered, now.enforced) == ((), None, 1, mode == "enforce")
         assert [hold.reason for hold in now.holds] == ["dispute"]
+
+
+@pytest.mark.parametrize("state", ["runs", "disputed", "observed, and disputed before", "paused"])
+def test_a_released_case_has_nothing_ahead_and_nothing_holds_it(state: str) -> None:
+    """No row that waits, no notice, no turn, no hold: only its end."""
+    world = aged(35)
+    if state == "paused":
+        world.ask(PauseAccount, account=SERVER, days=3)
+    if "disputed" in state:
+        world.ask_of_case(DisputeCase)
+    if "observed" in state:
+        world.adopt(policy_for("observe", version=2), "to-observe")
+        assert world.case().holds
+    rows = (world.case().kept or world.case()).rows
+    world.see(reading(build=FLOOR_2016))
+    case = world.case()
+    assert (case.blocking, case.planned, case.holds, case.kept, case.waits) == ((), (), (), None, None)
+    assert case.rows == rows
+    assert case.ends_law == world.fold.law.now + DAY

@@ -214,3 +214,38 @@ def test_a_mark_of_a_partition_that_its_edge_did_not_count_widens_the_marks(
 ) -> None:
     """All others are unmarked, and hold H back."""
     assert note_mark((), partition, of, START) == marks
+
+
+# --- what is decided once --------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_was_decided_before_is_answered_so_and_named() -> None:
+    """By its id, whatever it asks for now."""
+    world = World()
+    world.freeze("freeze-0001", frozen=True)
+    (decided,) = world.freeze("freeze-0001", frozen=False)
+    assert isinstance(decided, e.RequestDecided)
+    assert (decided.outcome, decided.reason) == ("no effect", "a request with this id was decided before")
+    assert decided.request.id == "freeze-0001"
+
+
+@pytest.mark.parametrize(
+    ("notice", "became", "why"),
+    [
+        ("the pending one", "done", "notice delivered"),
+        ("one of a case that is not there", "no effect", "the notice is settled, or its case is over"),
+        ("no number", "no effect", "the notice is settled, or its case is over"),
+    ],
+)
+def test_what_becomes_of_a_report_about_a_notice(notice: str, became: str, why: str) -> None:
+    """It is recorded with what it reported; told again, it is settled."""
+    world = aged(1, told="failed")
+    world.pass_time(30 * DAY)
+    pending = world.case().pending[0].notice
+    named = {"the pending one": pending, "one of a case that is not there": "999-1"}.get(notice, notice)
+    report = msgspec.structs.replace(world.report(pending, SERVER), notice=named)
+    for expected in [(became, why), ("no effect", "the notice is settled, or its case is over")]:
+        decided = world.take(report)[0]
+        assert isinstance(decided, e.RequestDecided)
+        assert (decided.outcome, decided.reason) == expected
+        assert decided.request == report
