@@ -28,15 +28,18 @@ def main() -> int:
         "--again", action="store_true", help="of what an earlier run found, run the survivors once more"
     )
     parser.add_argument("--harder", action="store_true", help="ask what survived of the second law and the properties")
+    parser.add_argument(
+        "--lives-first", action="store_true", help="ask what was not run yet of a few lives of both laws"
+    )
     parser.add_argument("--show", action="store_true", help="run nothing: the table, and the survivors by name")
     parser.add_argument("--percent", type=int, default=100, help="of all mutants so many, drawn by name (default 100)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     asked = parser.parse_args()
-    if not (asked.go_on or asked.again or asked.harder or asked.show):
+    if not (asked.go_on or asked.again or asked.harder or asked.lives_first or asked.show):
         shutil.rmtree(FOLDER, ignore_errors=True)
     code = 0
-    if asked.harder:
-        ask_harder(asked.only)
+    if asked.harder or asked.lives_first:
+        ask_lives(asked.only, first=asked.lives_first, percent=asked.percent)
     elif not asked.show:
         code = run(asked.only, again=asked.again, percent=asked.percent, jobs=asked.jobs)
     found = results.chosen(results.read(FOLDER), asked.only)
@@ -58,13 +61,14 @@ def run(only: list[str], *, again: bool, percent: int, jobs: int) -> int:
     return _mutmut(names, jobs) if names else 0
 
 
-def ask_harder(only: list[str]) -> None:
-    """Ask those that survived, and were not asked yet, of what lives longer."""
+def ask_lives(only: list[str], *, first: bool, percent: int) -> None:
+    """Ask those that survived, and were not asked yet, of what lives longer; *first*: those drawn that were not run yet."""
     known = harder.read(FOLDER)
+    fates: tuple[results.Fate, ...] = ("not run",) if first else results.LIVE_ON
     found = results.chosen(results.read(FOLDER), only)
-    names = [name for one in found for name in one.named(*results.LIVE_ON) if name not in known]
-    for name, by in harder.ask(FOLDER, names):
-        _tell(f"{name}: {by or 'survived'}")
+    names = [name for one in found for name in one.named(*fates) if name not in known]
+    for name, by in harder.ask(FOLDER, [name for name in names if results.is_drawn(name, percent)], first=first):
+        _tell(f"{name}: {by or 'nobody noticed'}")
 
 
 def _mutmut(names: list[str], jobs: int) -> int:

@@ -26,7 +26,7 @@ _FATES: dict[int | None, Fate] = {
 """Exit codes as mutmut 3.8 keeps them. All others are a failed test, or a process that broke: somebody noticed."""
 
 COLUMNS: tuple[Fate, ...] = ("killed", "by lives", "timed out", "survived", "no tests", "not run")
-"""by lives: survived the tests of the core, and was noticed by what lives longer (`harder.py`)."""
+"""by lives: noticed by what lives longer than the tests of the core (`harder.py`)."""
 
 
 LIVE_ON: tuple[Fate, ...] = ("survived", "no tests")
