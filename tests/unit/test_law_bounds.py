@@ -8,11 +8,12 @@ import pytest
 
 from shared.domain import events as e
 from shared.domain.accounts import midnight_after
+from shared.domain.blocking import not_before
 from shared.domain.build import Build
 from shared.domain.floors import Floor, Standing
 from shared.domain.records import AdoptPolicy, PauseAccount, SetExemption
 from shared.domain.relapse import clock_inherited
-from shared.domain.state import note_mark
+from shared.domain.state import Signed, note_mark
 from tests.support.acts import BRANCH, IN_BRANCH, aged, outcome, reason
 from tests.support.scenario import E2016, FLOOR_2016, NAME, PEER, SERVER, START, World, policy_for, reading
 
@@ -102,6 +103,35 @@ def test_a_notice_that_is_repeated_is_about_the_same_stage_and_each_has_its_own_
     assert [one.stage for one in due if one.kind == "before-blocking"] == [5, 5, 5]
     assert [one.notice for one in due] == [f"{world.case().opened_seq}-{number + 1}" for number in range(len(due))]
     assert {one.line_edge for one in due} == {"mx1"}
+
+
+@pytest.mark.parametrize(
+    ("days", "delivered_ago", "signed_ago", "needed", "promised"),
+    [
+        (50, None, None, True, 10 * DAY),  # its day is yet to come
+        (66, None, None, True, DAY),  # delivered now, it is a day old tomorrow
+        (66, 2 * HOUR, None, True, DAY - 2 * HOUR),
+        (66, None, HOUR, True, -HOUR),
+        (66, 30 * HOUR, HOUR, True, -6 * HOUR),  # the earlier of both is enough
+        (66, 2 * HOUR, HOUR, True, -HOUR),
+        (66, None, None, False, NO_TIME),
+    ],
+)
+def test_a_notice_promises_blocking_as_early_as_it_can_still_come(
+    days: int, delivered_ago: timedelta | None, signed_ago: timedelta | None, needed: bool, promised: timedelta
+) -> None:
+    """Not before its day; a day after a notice is delivered, or once it is signed; from now on where neither was."""
+    world = aged(days, told="failed")
+    case, law = world.case(), world.fold.law
+    began = case.rows[0].since + days * DAY
+    law = msgspec.structs.replace(law, h=law.utc_of(began))
+    signed = () if signed_ago is None else (Signed(stage=5, at_law=law.now - signed_ago),)
+    delivered = None if delivered_ago is None else law.now - delivered_ago
+    case = msgspec.structs.replace(case, signed=signed, delivered_law=delivered)
+    notices = msgspec.structs.replace(policy_for().notices, needed_for_blocking=needed)
+    told = not_before(case, law, policy_for(notices=notices))
+    assert told[0].since - law.now == promised
+    assert [row.since - told[0].since for row in told] == [number * 10 * DAY for number in range(4)]
 
 
 # --- moving ----------------------------------------------------------------------------------------------------------
