@@ -6,14 +6,15 @@ idempotent producers with acks=all; and a bounded stop, since a client's stop ca
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiokafka.client
+import aiokafka.conn
 import aiokafka.consumer.fetcher
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from shared.domain.errors import TransientError
 
@@ -48,6 +49,25 @@ class _PatientClient(aiokafka.client.AIOKafkaClient):  # type: ignore[misc]  # a
 # For every client of this process, FastStream's too: they all make theirs by this name.
 for _module in (aiokafka.client, aiokafka.consumer.consumer, aiokafka.producer.producer):
     _module.AIOKafkaClient = _PatientClient
+
+
+class _TornConnection(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
+    """
+    A connection that was closed under us is broken, whoever says so.
+
+    aiokafka 0.14 expects an OSError there; uvloop raises a RuntimeError, and that ended the client's metadata task for good: it
+    learned of no broker any more. Look again when the pinned version changes.
+    """
+
+    def send(self, *arguments: object, **more: object) -> Awaitable[Any]:
+        try:
+            return super().send(*arguments, **more)  # type: ignore[no-any-return]
+        except RuntimeError as error:
+            self.close(reason=aiokafka.conn.CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken: {error}") from error
+
+
+aiokafka.conn.AIOKafkaConnection = _TornConnection
 
 
 class _CleanedRecords(aiokafka.consumer.fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types

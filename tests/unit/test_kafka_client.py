@@ -3,7 +3,10 @@
 import asyncio
 
 import aiokafka.client
+import aiokafka.conn
 import pytest
+from aiokafka.client import ConnectionGroup
+from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.messaging import kafka
 
@@ -27,6 +30,29 @@ async def test_clients_pause_after_a_metadata_update_that_failed(client: str, mo
     inner = made._client if client == "consumer" else made.client
     assert await inner._metadata_update(None, []) is False
     assert pauses == [kafka._METADATA_RETRY_S]
+
+
+async def test_a_connection_that_was_closed_under_us_is_broken_for_the_client() -> None:
+    """Uvloop tells it by a RuntimeError; the metadata task of a client must not end by it."""
+
+    class _Closed:
+        def write(self, _: bytes) -> None:
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+        def close(self) -> None:
+            pass
+
+        def at_eof(self) -> bool:
+            return False
+
+    client = aiokafka.client.AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    connection = aiokafka.conn.AIOKafkaConnection("127.0.0.1", 9)
+    connection._versions = {MetadataRequest.API_KEY: (0, 5)}
+    connection._reader = connection._writer = _Closed()
+    connection._read_task = asyncio.get_running_loop().create_future()
+    client._conns["bootstrap", ConnectionGroup.DEFAULT] = connection
+    assert await client._metadata_update(client.cluster, []) is False
+    assert not connection.connected()
 
 
 class _Client:
