@@ -2,29 +2,16 @@
 
 from datetime import timedelta
 
-import msgspec
 import pytest
 
 from shared.domain import events as e
 from shared.domain.accounts import midnight_after
-from shared.domain.holds import hold_now
-from shared.domain.records import AcknowledgeNotice, DisputeCase, PauseAccount, ResolveCase, SignBlocking
+from shared.domain.records import DisputeCase, PauseAccount, ResolveCase
 from tests.support.acts import BRANCH, IN_BRANCH, aged
 from tests.support.scenario import FLOOR_2016, SERVER, policy_for, reading
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 NO_TIME = timedelta()
-
-
-@pytest.mark.parametrize(("after", "stage"), [(-SECOND, 1), (NO_TIME, 2), (SECOND, 2)])
-def test_a_held_case_shows_the_stage_of_the_newest_row_that_has_begun(after: timedelta, stage: int) -> None:
-    """A row has begun in the instant of its since; held, it has no minutes, and begins now."""
-    world = aged(1)
-    case = world.case()
-    law = msgspec.structs.replace(world.fold.law, h=case.rows[1].since + after)
-    row = hold_now(world.fold.servers[SERVER], case, law, "dispute").row
-    assert (row.stage, row.since) == (stage, law.now)
-    assert (row.throttle_minutes_per_hour, row.block_minutes_per_hour) == (0, 0)
 
 
 @pytest.mark.parametrize(("days", "stages"), [(35, [1, 2, 3, 4]), (62, [1, 2, 3, 4, 5, 6, 7, 8])])
@@ -78,22 +65,6 @@ def test_a_case_that_begins_while_it_is_disputed_and_its_account_is_paused_is_he
     assert (dispute.until, dispute.ends) == (disputed.until, None)
     assert (pause.until, pause.ends) == (None, midnight_after((world.now + 2 * DAY).date()))
     assert {one.product for one in (dispute, pause)} == {world.case(BRANCH).product}
-
-
-def test_what_begins_anew_at_day_0_has_forgotten_its_way_of_before() -> None:
-    """Its signature is of the way that is over, as is its delivered notice; who decides a dispute has not done so."""
-    world = aged(35, told="failed")
-    world.ask_of_case(SignBlocking, stage=5)
-    world.ask_of_case(AcknowledgeNotice)
-    world.ask_of_case(DisputeCase)
-    before = world.case()
-    assert before.signed
-    assert before.delivered_law
-    for number, mode in enumerate(("observe", "enforce"), start=2):
-        world.adopt(policy_for(mode, version=number), f"to-{mode}")
-        now = world.case()
-        assert (now.signed, now.delivered_law, now.entered, now.enforced) == ((), None, 1, mode == "enforce")
-        assert [hold.reason for hold in now.holds] == ["dispute"]
 
 
 @pytest.mark.parametrize("state", ["runs", "disputed", "observed, and disputed before", "paused"])

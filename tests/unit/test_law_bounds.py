@@ -10,10 +10,11 @@ from shared.domain import events as e
 from shared.domain.accounts import midnight_after
 from shared.domain.blocking import not_before
 from shared.domain.build import Build
+from shared.domain.errors import InvariantError
 from shared.domain.floors import Floor, Standing
-from shared.domain.records import AdoptPolicy, PauseAccount, SetExemption
-from shared.domain.relapse import clock_inherited
-from shared.domain.state import Signed, note_mark
+from shared.domain.records import AdoptPolicy, CorrectCase, Exemption, LiftStruck, PauseAccount, SetExemption
+from shared.domain.reprieves import Reprieves
+from shared.domain.state import Signed, decision_of
 from tests.support.acts import BRANCH, IN_BRANCH, aged, outcome, reason
 from tests.support.scenario import E2016, FLOOR_2016, NAME, PEER, SERVER, START, World, policy_for, reading
 
@@ -27,20 +28,6 @@ VERIFIED: dict[str, Any] = {"client_name": NAME, "client_resolve": "ok"}
 
 
 # --- relapse, mixed --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("after", "inherits"), [(-SECOND, True), (NO_TIME, True), (SECOND, False)])
-def test_a_clock_is_inherited_up_to_the_last_instant_of_the_policys_days(after: timedelta, inherits: bool) -> None:
-    """Counted from the release, in law time."""
-    world = aged(35)
-    world.see(PATCHED)
-    world.pass_time(2 * DAY)
-    sighted = next(event for event in world.events() if isinstance(event, e.ServerSighted))
-    past = world.fold.servers[SERVER].past_of(E2016)
-    assert past is not None
-    ends = world.fold.law.utc_of(past.released_law) + world.fold.policy.relapses.days * DAY
-    world.fold._law = msgspec.structs.replace(world.fold.law, h=ends + after)
-    assert clock_inherited(world.fold, sighted) == (past.clock if inherits else NO_TIME)
 
 
 def test_each_product_leaves_a_clock_of_its_own_behind() -> None:
@@ -91,6 +78,29 @@ def test_a_mixed_case_is_held_for_the_pause_of_its_owners_account_too() -> None:
     assert held["pause"].ends == midnight_after((world.now + 2 * DAY).date())
     assert held["mixed"].until == world.fold.law.now + world.fold.policy.relapses.mixed_days * DAY
     assert {hold.reason for hold in world.case(BRANCH).holds} == {"mixed", "pause"}
+
+
+@pytest.mark.parametrize(("after", "mixes"), [(-SECOND, False), (NO_TIME, False), (SECOND, True)])
+def test_only_what_was_seen_after_the_cure_opens_a_released_case_again(after: timedelta, mixes: bool) -> None:
+    """In the instant of the cure itself nobody knows which of both came first."""
+    world = aged(35)
+    world.see(PATCHED)
+    cured_at = world.now
+    world.pass_time(HOUR)
+    assert ("CaseMixed" in world.kinds(world.see(seen_at=cured_at + after))) is mixes
+
+
+def test_a_cure_releases_each_id_that_has_an_open_case_whatever_the_others_have() -> None:
+    """The first of them was released before, the second was not; one without a case is passed over."""
+    world = aged(3)
+    for _ in range(3):
+        world.see(peer="192.0.2.99", **VERIFIED)  # the same name elsewhere: a case of its own
+        world.pass_time(HOUR)
+    world.see(PATCHED, peer="192.0.2.99", **VERIFIED)
+    assert world.case(NAME).released_at is not None
+    assert world.case().released_at is None
+    released = [event.server for event in world.see(PATCHED, **VERIFIED) if isinstance(event, e.CaseReleased)]
+    assert released == [SERVER]
 
 
 # --- notices ---------------------------------------------------------------------------------------------------------
@@ -226,26 +236,6 @@ def test_a_reading_without_both_ends_stands_nowhere(low: Build | None, high: Bui
     assert Floor(product=E2016, builds=(FLOOR_2016,)).standing(half) is standing
 
 
-# --- marks -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("partition", "of", "marks"),
-    [
-        (0, 1, (START,)),
-        (0, 2, (START, None)),
-        (1, 2, (None, START)),
-        (1, 1, (None, START)),
-        (2, 1, (None, None, START)),
-    ],
-)
-def test_a_mark_of_a_partition_that_its_edge_did_not_count_widens_the_marks(
-    partition: int, of: int, marks: tuple[object, ...]
-) -> None:
-    """All others are unmarked, and hold H back."""
-    assert note_mark((), partition, of, START) == marks
-
-
 # --- what is decided once --------------------------------------------------------------------------------------------
 
 
@@ -279,3 +269,50 @@ def test_what_becomes_of_a_report_about_a_notice(notice: str, became: str, why: 
         assert isinstance(decided, e.RequestDecided)
         assert (decided.outcome, decided.reason) == expected
         assert decided.request == report
+
+
+# --- what edges are told ---------------------------------------------------------------------------------------------
+
+
+def test_the_decision_says_when_struck_readings_count_and_count_again() -> None:
+    """Each with the record that changed it, and the policy in force then."""
+    world = aged(3)
+    for act in ("correct", "lift"):
+        world.adopt(policy_for(version=world.fold.policy.version + 1), f"adopt-{act}")
+        if act == "correct":
+            world.ask_of_case(CorrectCase)
+        else:
+            world.ask(LiftStruck, server=SERVER)
+        told = decision_of(world.fold.servers[SERVER])
+        assert told is not None
+        assert bool(told.struck) is (act == "correct")
+        assert (told.seq, told.policy_version) == (world.fold.law.seq, world.fold.policy.version)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "by"),
+    [
+        ("server", SERVER, "server"),
+        ("connector", "internet", "connector"),
+        ("peer", PEER, "peer"),
+        ("server", "other.example", ""),
+        ("connector", "branch", ""),
+        ("peer", "192.0.2.8", ""),
+    ],
+)
+def test_who_is_spared_is_told_by_what(kind: Any, target: str, by: str) -> None:
+    """Of several the server first, then its connector, then the peer; nobody else is spared."""
+    until = START + DAY
+    one = Exemption(kind=kind, target=target, owner="ops", until=until)
+    assert Reprieves({}, [one]).spare(policy_for(), (NAME, SERVER), "internet", PEER) == by
+
+
+def test_an_end_of_an_exemption_that_never_began_is_a_broken_log_that_says_which() -> None:
+    """As is a case that moves from where it is not."""
+    with pytest.raises(InvariantError, match=r"an exemption of peer 192\.0\.2\.7 ended, and none is in force"):
+        Reprieves().apply(e.ExemptionEnded(kind="peer", target=PEER))
+    world = World()
+    world.see()
+    moved = e.CaseMoved(server=NAME, product=E2016, source=SERVER, case=3)
+    with pytest.raises(InvariantError, match=f"moves a case of {SERVER} that is not there"):
+        world.fold._write(moved, at=world.now)
