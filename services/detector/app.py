@@ -75,7 +75,8 @@ async def run(settings: DetectorSettings, *, log: structlog.stdlib.BoundLogger, 
         await _watch(lambda: listener.joined and _is_fresh(subscriber.consumer), ready, log, stopping, failed)
     finally:
         with suppress(TimeoutError):
-            await asyncio.wait_for(broker.stop(), _STOP_S)
+            async with asyncio.timeout(_STOP_S):
+                await broker.stop()
         await outlet.stop()
         log.info("stopped", **handler.counts)
 

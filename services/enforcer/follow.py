@@ -147,7 +147,8 @@ class Follower:
                     self._begun = False
                     self.setup.log.warning("following_anew", cause=f"{type(error).__name__}: {error}"[:300])
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wanted.wait(), _BACK_OFF_S)
+                        async with asyncio.timeout(_BACK_OFF_S):
+                            await self._wanted.wait()
             await self._read_to_end(reader)
 
     def _begin_anew(self) -> None:
@@ -191,7 +192,8 @@ class Follower:
         """How far the copy is. Raises _DoubtfulError where it can no longer be relied on."""
         self._looked_s = time.monotonic()
         try:
-            ends = await asyncio.wait_for(reader.end_offsets(self._partitions), _ANSWER_S)
+            async with asyncio.timeout(_ANSWER_S):
+                ends = await reader.end_offsets(self._partitions)
         except TimeoutError:
             return  # the broker is away: nothing is known, and nothing follows from it
         positions = {partition: await reader.position(partition) for partition in self._partitions}
@@ -212,7 +214,8 @@ class Follower:
         says = groups.StandbySays(warm=self._warm, seq=self._copy.seq, behind=behind)
         told = (position, msgspec.json.encode(says).decode())
         try:
-            await asyncio.wait_for(reader.commit({self._partitions[0]: told}), _ANSWER_S)
+            async with asyncio.timeout(_ANSWER_S):
+                await reader.commit({self._partitions[0]: told})
         except (KafkaError, TimeoutError) as error:
             if not self._show_failed:
                 self.setup.log.warning("standby_not_shown", cause=f"{type(error).__name__}: {error}"[:300])

@@ -64,7 +64,8 @@ class Sender:
             self._changed.clear()
             rest_s = await self.round()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), rest_s)
+                async with asyncio.timeout(rest_s):
+                    await self._changed.wait()
 
     async def round(self) -> float:
         """Do all that can be done now; returns the real seconds after which to look again."""

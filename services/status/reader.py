@@ -137,7 +137,9 @@ class Reader:
 
 async def _answer(asked: Coroutine[None, None, dict[TopicPartition, int]]) -> dict[TopicPartition, int]:
     try:
-        return await asyncio.wait_for(asked, _ANSWER_S)
+        # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with the answer, and this would read for ever.
+        async with asyncio.timeout(_ANSWER_S):
+            return await asked
     except TimeoutError as error:
         raise TransientError(f"the broker has not answered for {_ANSWER_S:.0f} s") from error
 

@@ -56,14 +56,17 @@ async def watch(
         try:
             await admin.start()
             while True:
-                show(await asyncio.wait_for(find(admin, settings.topic_prefix), _ANSWER_S))
+                async with asyncio.timeout(_ANSWER_S):
+                    found = await find(admin, settings.topic_prefix)
+                show(found)
                 await asyncio.sleep(_ASK_S)
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("standbys-unknown", cause=f"{type(error).__name__}: {error}"[:300], again_in_s=_AGAIN_S)
             show(None)
         finally:
             with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(admin.close(), _ANSWER_S)
+                async with asyncio.timeout(_ANSWER_S):
+                    await admin.close()
         await asyncio.sleep(_AGAIN_S)
 
 

@@ -180,9 +180,19 @@ async def _create(
 
 
 async def _await_all(admin: AIOKafkaAdminClient, prefix: str, partitions: int) -> None:
-    """A broker tells of a new topic a moment after it was created; who starts behind `apply` must find it."""
+    """
+    A broker tells of a new topic a moment after it was created; who starts behind `apply` must find it.
+
+    Raises:
+        ConfigError: all are there, and one differs.
+        TransientError: one is not told of.
+    """
     deadline = time.monotonic() + _SEEN_WITHIN_S
     while found := await _differences(admin, prefix, partitions):
+        if all(
+            difference.setting != "topic" for difference in found
+        ):  # somebody else made one meanwhile, and otherwise
+            raise ConfigError("\n".join(str(difference) for difference in found))
         if time.monotonic() > deadline:
             raise TransientError(f"created, but after {_SEEN_WITHIN_S:.0f} s still: {found[0]}")
         await asyncio.sleep(_LOOK_EVERY_S)

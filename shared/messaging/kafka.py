@@ -210,7 +210,8 @@ async def await_broker(bootstrap: str, stopping: asyncio.Event, tell: Callable[[
                 tell(f"no Kafka answers at {bootstrap} ({type(error).__name__}); waiting for it")
                 told = True
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _BROKER_RETRY_S)
+            async with asyncio.timeout(_BROKER_RETRY_S):
+                await stopping.wait()
     return False
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -75,6 +76,11 @@ async def test_what_differs_is_refused_and_nothing_is_changed(
             NewTopic(prefix + t.SIGHTINGS, 2, 1, topic_configs={"retention.ms": "1209600000"}),
         ]
     )
+
+    async def told() -> bool:
+        return sum(str(one["topic"]).startswith(prefix) for one in await kafka.describe_topics()) == 3
+
+    await eventually(told, "the three are told of")  # which the broker does a moment after its answer
     with pytest.raises(ConfigError) as error:
         await admin.apply(broker_bootstrap, prefix)
     lines = str(error.value).splitlines()
@@ -91,6 +97,22 @@ async def test_what_differs_is_refused_and_nothing_is_changed(
     assert len([one for one in await admin.check(broker_bootstrap, prefix) if one.setting == "topic"]) == 8
     # Any number of partitions will do for who does not name one.
     assert "mail-evidence" not in " ".join(map(str, await admin.check(broker_bootstrap, prefix)))
+
+
+async def test_a_wrong_topic_that_is_told_of_only_after_the_first_look_is_refused_at_once(
+    broker_bootstrap: str, prefix: str, kafka: AIOKafkaAdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if somebody else had made it in that moment; it is no passing trouble."""
+    await kafka.create_topics([NewTopic(prefix + t.SIGHTINGS, 2, 1)])
+    look, looks = admin._differences, iter([True])
+
+    async def late(*asked: Any) -> list[admin.Difference]:
+        found = await look(*asked)
+        return [one for one in found if one.setting == "topic"] if next(looks, False) else found
+
+    monkeypatch.setattr(admin, "_differences", late)
+    with pytest.raises(ConfigError, match=f"topic {prefix}sightings: partitions is 2, and must be 1"):
+        await admin.apply(broker_bootstrap, prefix)
 
 
 async def test_what_the_broker_refuses_is_told(broker_bootstrap: str, prefix: str) -> None:
