@@ -3,10 +3,10 @@ The law without Kafka.
 
 Sightings from their bytes through the enforcer's inputs and the fold on one core. News: three sightings of each server in
 three hours, the last of which opens a case. No news: the same again. Memory is what a new process grows by while it folds
-all of that, with the books that the enforcer keeps of what it wrote; the figures for a million servers are reckoned from
-it, not measured.
+all of that of a million servers, with the books that the enforcer keeps of what it wrote.
 """
 
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from bench.fresh import fresh
 from bench.machine import resident_bytes
 from bench.table import Row, Tell, rounds, single
-from bench.world import PATCHED, SERVERS, opening, policy, sighting_of
+from bench.world import PATCHED, opening, policy, sighting_of
 from services.enforcer.books import Books
 from services.enforcer.inputs import Inputs
 from shared.domain.fold import Fold
@@ -31,7 +31,7 @@ _A_TURN = 1_000  # servers
 
 def measure(tell: Tell, *, quick: bool) -> list[Row]:
     """The rows of this benchmark."""
-    many, few = (SERVERS // 10, 500) if quick else (SERVERS, 5_000)
+    many, few = (_MILLION // 100, 500) if quick else (_MILLION, 5_000)
     tell("speed")
     news, repeats, decoding = [], [], []
     for _ in range(_ROUNDS):
@@ -39,25 +39,24 @@ def measure(tell: Tell, *, quick: bool) -> list[Row]:
         news.append(one_news)
         repeats.append(one_repeats)
         decoding.append(one_decoding)
-    tell(f"memory with {many:,} servers")
+    tell(f"memory with {many:,} servers, some minutes")
     grown, on_log, in_decisions = fresh(_sizes, many)
     once, once_on_log = fresh(_sizes_seen_once, many)
-    a_million = grown / many * _MILLION
     return [
         rounds("news, sightings a second", news),
         rounds("no news, sightings a second", repeats),
         rounds("decoding a whole sighting, a second", decoding),
-        single("memory, bytes a server with a case", grown / many, note=f"{many:,} servers"),
         single(
-            "memory for a million such servers, GB",
-            a_million / 1e9,
+            "memory for servers with a case, GB",
+            grown / 1e9,
             2,
-            note=f"from {many:,}",
+            note=f"{many:,} servers",
             target="under 1",
-            reached=a_million < 1e9,
+            reached=grown < 1e9,
         ),
-        single("memory, bytes a server seen once and patched", once / many, note=f"{many:,} servers"),
-        single("memory for a million such servers, GB", once / many / 1e3, 2, note=f"from {many:,}"),
+        single("memory for servers seen once and patched, GB", once / 1e9, 2, note=f"{many:,} servers"),
+        single("memory, bytes a server with a case", grown / many),
+        single("memory, bytes a server seen once and patched", once / many),
         single(
             "log, bytes a server with a case", on_log / many, note="its three sightings, its case, its first notice"
         ),
@@ -139,6 +138,7 @@ def _sizes(servers: int) -> tuple[int, int, int]:
     for first in range(1, servers, _A_TURN):
         some = range(first, min(servers, first + _A_TURN))
         on_log += one.turn(_records(sighting for number in some for sighting in opening(number, at)))
+        _tell_how_far(some.stop, servers)
     grown = resident_bytes() - before
     in_decisions = sum(len(encode(it)) for server in one.fold.servers.values() if (it := decision_of(server)))
     return grown, on_log, in_decisions
@@ -153,4 +153,10 @@ def _sizes_seen_once(servers: int) -> tuple[int, int]:
     for first in range(1, servers, _A_TURN):
         some = range(first, min(servers, first + _A_TURN))
         on_log += one.turn(_records(sighting_of(number, at, PATCHED) for number in some))
+        _tell_how_far(some.stop, servers)
     return resident_bytes() - before, on_log
+
+
+def _tell_how_far(done: int, servers: int) -> None:
+    if done % 100_000 < _A_TURN:
+        print(f"  {done:,} of {servers:,} servers", file=sys.stderr, flush=True)

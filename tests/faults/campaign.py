@@ -151,7 +151,7 @@ def _not_well(one: World, since: float) -> Iterator[str]:
     yield from (f"{service.name} is not ready" for service in one.services if not service.ready_since(since))
     yield from checks.not_fresh(one.watch, one.truth, since)
     yield from checks.law_differs(one.watch)
-    yield from checks.edges_differ(one.watch, EDGES, since)
+    yield from checks.edges_differ(one.watch, one.truth, EDGES, since)
 
 
 async def _look(one: World) -> list[str]:

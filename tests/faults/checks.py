@@ -55,14 +55,17 @@ def _heartbeat_differs(watch: Watch) -> Iterator[str]:
         yield "the heartbeat's digest is not that of the refolded table"
 
 
-def edges_differ(watch: Watch, edges: Iterable[str], since: float) -> Iterator[str]:
-    """Each edge has reported since, holds the table of its heartbeat, which is the enforcer's, and does not only observe."""
+def edges_differ(watch: Watch, truth: Truth, edges: Iterable[str], since: float) -> Iterator[str]:
+    """Each edge has reported since, follows the heartbeats since, holds the enforcer's table, and does not only observe."""
+    first = truth.first_since(since)
     for edge in edges:
         at, report = watch.reports.get(edge, (0.0, None))
         if report is None or at < since:
             yield f"{edge} has not reported"
         elif report.observing:
             yield f"{edge} only observes: {report.observing}"
+        elif first is None or report.heartbeat_seq < first.seq:
+            yield f"{edge} still judges by what it knew before"
         elif (report.table_count, report.table_digest) != watch.digests.get(report.heartbeat_seq):
             yield f"the table of {edge} is not the enforcer's"
 

@@ -142,12 +142,13 @@ def test_a_position_behind_the_log_is_told() -> None:
 
 
 def test_an_edge_with_another_table_or_a_reason_to_observe_is_told() -> None:
-    """Its digest must belong to its heartbeat; and a report of before the fault says nothing."""
+    """Its digest must belong to its heartbeat, one since the fault; and a report of before the fault says nothing."""
     watch, world = a_watch(), a_world()
     give_log(watch, world.log)
     give_tables(watch, world)
     assert watch.heartbeat is not None
     count, digest = watch.expected_digest
+    watch.digests[1] = (count, digest)  # the table was the same then
     since = NOW.timestamp() - 1
     right = EdgeReport(
         edge="edge-a",
@@ -160,8 +161,8 @@ def test_an_edge_with_another_table_or_a_reason_to_observe_is_told() -> None:
         heartbeat_seq=watch.heartbeat.seq,
         observing="",
     )
-    wrong = {"table_digest": "0" * 32}, {"table_count": count + 1}, {"observing": "frozen"}
+    wrong = {"table_digest": "0" * 32}, {"table_count": count + 1}, {"observing": "frozen"}, {"heartbeat_seq": 1}
     for changes, complaints in ({}, 0), *((change, 1) for change in wrong):
         give(watch, t.EDGE_REPORTS, [(b"edge-a", msgspec.json.encode(msgspec.structs.replace(right, **changes)))])
-        assert len([*checks.edges_differ(watch, ["edge-a"], since)]) == complaints
-    assert [*checks.edges_differ(watch, ["edge-a"], NOW.timestamp() + 1)] == ["edge-a has not reported"]
+        assert len([*checks.edges_differ(watch, watch._truth, ["edge-a"], since)]) == complaints
+    assert [*checks.edges_differ(watch, watch._truth, ["edge-a"], NOW.timestamp() + 1)] == ["edge-a has not reported"]

@@ -92,6 +92,10 @@ class Truth:
         """The last heartbeat that was seen."""
         return self._beats[-1] if self._beats else None
 
+    def first_since(self, since: float) -> Beat | None:
+        """The first heartbeat that the broker took at *since* (Unix seconds) or later."""
+        return next((beat for beat in self._beats if beat.at >= since), None)
+
     def forget(self, before: float) -> None:
         """Drop heartbeats that nobody obeys any more at *before*, and decisions that were followed by others then."""
         while len(self._beats) > 1 and self._beats[1].at < before - STALE_AFTER_S - CALM_S:
