@@ -60,26 +60,28 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         sighting = msgspec.structs.replace(sighting, facts=facts)
     floor = view.policy.floor_for(reading.product, facts.seen_at.date())
     standing = floor.standing(reading) if floor else Standing.UNKNOWN
-    known = view.servers.get(who.server)
+    matched = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
+    known = matched[0] if matched and matched[0].server == who.server else None
     below = (
         standing is Standing.BELOW
-        and not _outdated(known, sighting, floor)
+        and not _outdated(known, facts, floor)
         and who.tie in view.policy.open_ties
         and not facts.imported  # what was imported may release, never accuse
-        and not _is_struck(view, who, reading)
+        # nor what an operator said counts no more, of any id that the message matches
+        and not any(server.strikes(reading) for server in matched)
     )
-    releases = _releases(view, sighting, who)
+    releases = _releases(view, matched, facts, reading, by=who.server)
     met = standing is Standing.AT_OR_ABOVE
-    drops = _drops(view, sighting, who) if met else []
+    drops = _drops(matched, facts, reading.product) if met else []
     hours = _hours(
         view, known, reading, facts.seen_at, at=at, below=below, cured=met and _may_cure(known, facts, reading.product)
     )
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
-    mixed = relapse.mixes(view, who, facts, reading, at.date()) if below else None
-    news = _news(view, known, sighting, who, below=below, hours=hours)
-    move = rehome.case_to_move(view, who, reading) if below else None
+    mixed = relapse.mixes(view, known, who, facts, reading, at.date()) if below and known else None
+    news = _news(view, known, facts, reading, who, below=below, hours=hours)
+    move = rehome.case_to_move(matched, who, reading) if below else None
     too = (("cure", cure), ("mixed", mixed is not None), ("moved", move is not None))
     news += [what for what, it_is in too if it_is]
     if not news:
@@ -97,7 +99,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
     )
-    modes = () if facts.imported else _modes(view, who, facts.peer, at.date(), but=releases)
+    modes = () if facts.imported else _modes(view, matched, who, facts.peer, at.date(), but=releases)
     if move is not None:
         return [sighted, *drops, *_moved(view, sighted, *move, at.date(), modes)]
     again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
@@ -124,35 +126,37 @@ def _moved(
     yield from [*changed, *([granted] if granted else [])]
 
 
-def _is_struck(view: View, who: Identity, reading: Reading) -> bool:
-    """Whether an operator said that this reading, of any id that the message matches, counts no more."""
-    return any(server_id in view.servers and view.servers[server_id].strikes(reading) for server_id in who.matches)
-
-
 def _modes(
-    view: View, who: Identity, peer: str, day: date, *, but: Sequence[e.CaseReleased | e.NoticeDue]
+    view: View,
+    matched: Iterable[Server],
+    who: Identity,
+    peer: str,
+    day: date,
+    *,
+    but: Sequence[e.CaseReleased | e.NoticeDue],
 ) -> Iterator[e.Event]:
     """
     Cases follow the connector in which their server is seen, for a policy can make, rename or move one; not *but*, just released.
 
     Where that is only observed, or the message is exempt, so are those of the other ids that the message matches.
     """
+    if not any(server.cases for server in matched):
+        return
     seen = Seen(ids=who.matches, connector=who.connector, peer=peer, tie=who.tie)
     enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(
         view.policy, who.matches, who.connector, peer
     )
-    for server_id in who.matches:
-        server = view.servers.get(server_id)
-        if server is not None and (server_id == who.server or not enforced):
-            released = {one.product for one in but if one.server == server_id}
+    for server in matched:
+        if server.server == who.server or not enforced:
+            released = {one.product for one in but if one.server == server.server}
             rest = tuple(case for case in server.cases if case.product not in released)
-            server = msgspec.structs.replace(server, cases=rest) if released else server
-            yield from clocks(view, server, day=day, seen=seen)
+            left = msgspec.structs.replace(server, cases=rest) if released else server
+            yield from clocks(view, left, day=day, seen=seen)
 
 
-def _outdated(known: Server | None, sighting: Sighting, floor: Floor | None) -> bool:
+def _outdated(known: Server | None, facts: Facts, floor: Floor | None) -> bool:
     """Whether the server is known to have been patched after this was seen: what comes late accuses nobody then."""
-    if known is None or floor is None or sighting.facts.seen_at >= known.last_seen:
+    if known is None or floor is None or facts.seen_at >= known.last_seen:
         return False
     return floor.standing(known.reading) is Standing.AT_OR_ABOVE
 
@@ -193,10 +197,16 @@ def _hours(
 
 
 def _news(
-    view: View, known: Server | None, sighting: Sighting, who: Identity, *, below: bool, hours: tuple[e.Hour, ...]
+    view: View,
+    known: Server | None,
+    facts: Facts,
+    reading: Reading,
+    who: Identity,
+    *,
+    below: bool,
+    hours: tuple[e.Hour, ...],
 ) -> list[str]:
-    reading, facts = sighting.reading, sighting.facts
-    if known is None or reading is None:
+    if known is None:
         return ["first"] if who.tie == "connector" else ["first", "new name"]
     news = []
     seen = (known.reading.product, known.reading.low, known.reading.high, known.tie, known.connector)
@@ -211,27 +221,27 @@ def _news(
     return news
 
 
-def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.CaseReleased | e.NoticeDue]:
+def _releases(
+    view: View, matched: Iterable[Server], facts: Facts, reading: Reading, *, by: str
+) -> list[e.CaseReleased | e.NoticeDue]:
     """A cure counts for every id that the message matches, and lifts at once."""
-    reading = sighting.reading
     found: list[e.CaseReleased | e.NoticeDue] = []
-    for server_id in who.matches:
-        server = view.servers.get(server_id)
-        case = server.case_of(reading.product) if server and reading else None
-        if server is None or case is None or reading is None or case.released_at is not None:
+    for server in matched:
+        case = server.case_of(reading.product)
+        if case is None or case.released_at is not None:
             continue
         if case.floor.standing(reading) is not Standing.AT_OR_ABOVE:
             continue
-        if not _may_cure(server, sighting.facts, case.product) or relapse.is_still_seen(server, case, view.law):
+        if not _may_cure(server, facts, case.product) or relapse.is_still_seen(server, case, view.law):
             continue
         clock = relapse.clock_left(case, view.law)
         found.append(
             e.CaseReleased(
-                server=server_id,
+                server=server.server,
                 product=case.product,
                 cure=reading,
-                by=who.server or server_id,
-                seen_at=sighting.facts.seen_at,
+                by=by,
+                seen_at=facts.seen_at,
                 ends_at=view.law.now + timedelta(hours=view.policy.release_hours),
                 clock=clock,
                 at_law=view.law.now if clock is not None else None,
@@ -243,13 +253,11 @@ def _releases(view: View, sighting: Sighting, who: Identity) -> list[e.CaseRelea
     return found
 
 
-def _drops(view: View, sighting: Sighting, who: Identity) -> list[e.Event]:
-    product = sighting.reading.product if sighting.reading else ""
-    known = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
+def _drops(matched: Iterable[Server], facts: Facts, product: str) -> list[e.Event]:
     return [
         e.AccusationDropped(server=server.server, product=product)
-        for server in known
-        if any(hour.product == product for hour in server.hours) and _may_cure(server, sighting.facts, product)
+        for server in matched
+        if any(hour.product == product for hour in server.hours) and _may_cure(server, facts, product)
     ]
 
 

@@ -204,11 +204,14 @@ def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord)
             news=1,
         )
     news = server.news + 1 if server.news_hour == hour else 1
-    server = msgspec.structs.replace(server, hours=event.hours, below=below, news_hour=hour, news=news)
     if seen < server.last_seen:  # what comes late says nothing of the server as it is now
-        return server
+        return msgspec.structs.replace(server, hours=event.hours, below=below, news_hour=hour, news=news)
     return msgspec.structs.replace(
         server,
+        hours=event.hours,
+        below=below,
+        news_hour=hour,
+        news=news,
         connector=event.connector,
         tie=event.tie,
         reading=event.reading,
@@ -232,7 +235,7 @@ def _accused(server: Server | None, event: e.ServerSighted, seq: int) -> tuple[B
     if known is not None and seen < known.seen_at:
         newest = msgspec.structs.replace(known, at_law=max(known.at_law, event.at_law))
     others = [below for below in server.below if below.product != product] if server else []
-    return tuple(sorted((*others, newest), key=lambda below: below.product))
+    return tuple(sorted((*others, newest), key=lambda below: below.product)) if others else (newest,)
 
 
 def _case_changed(server: Server, record: e.LogRecord, policy_version: int) -> Server:

@@ -219,11 +219,11 @@ class Fold:
             InvariantError: the record does not follow, or speaks of what is not there.
         """
         self._law = evolve_law(self._law, record, head=e.chain(stored))
-        self._remember_request(record)
-        if isinstance(record.event, e.PolicyAdopted):
-            self._adopt(record.event.policy)
         name = server_of(record.event)
         if name is None:
+            self._remember_request(record)
+            if isinstance(record.event, e.PolicyAdopted):
+                self._adopt(record.event.policy)
             self.reprieves.apply(record.event)
         elif isinstance(record.event, e.CaseMoved):
             self._move(record.event, record.seq)

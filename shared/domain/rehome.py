@@ -5,6 +5,8 @@ A server that DNS confirms from now on, or that a connector takes in, has a bett
 that it has, so that it is neither lost nor doubled.
 """
 
+from collections.abc import Iterable
+
 from shared.domain.evidence import Reading
 from shared.domain.floors import Standing
 from shared.domain.identity import Identity
@@ -14,17 +16,15 @@ from shared.domain.view import View
 _HOPS = 16
 
 
-def case_to_move(view: View, who: Identity, reading: Reading) -> tuple[Server, Case] | None:
+def case_to_move(matched: Iterable[Server], who: Identity, reading: Reading) -> tuple[Server, Case] | None:
     """The open case about what *reading* shows that another id of the message has, where the best one has none."""
-    best = view.servers.get(who.server or "")
-    if best is not None and best.case_of(reading.product) is not None:
-        return None
-    for server_id in who.matches[1:]:
-        server = view.servers.get(server_id)
-        case = server.case_of(reading.product) if server else None
-        if server is None or case is None or case.released_at is not None:
+    for server in matched:
+        case = server.case_of(reading.product)
+        if case is None:
             continue
-        if case.floor.standing(reading) is Standing.BELOW:
+        if server.server == who.server:
+            return None
+        if case.released_at is None and case.floor.standing(reading) is Standing.BELOW:
             return server, case
     return None
 

@@ -62,11 +62,10 @@ def plan_again(policy: Policy, now: datetime, clock: timedelta, *, enforced: boo
 # --- mixed -----------------------------------------------------------------------------------------------------------
 
 
-def mixes(view: View, who: Identity, facts: Facts, reading: Reading, day: date) -> Case | None:
-    """The released case that a reading below the floor opens again; None where there is none."""
-    server = view.servers.get(who.server or "")
-    case = server.case_of(reading.product) if server else None
-    if server is None or case is None or case.past is None or facts.seen_at <= case.past.cured_at:
+def mixes(view: View, server: Server, who: Identity, facts: Facts, reading: Reading, day: date) -> Case | None:
+    """The released case of *server* that a reading below the floor opens again; None where there is none."""
+    case = server.case_of(reading.product)
+    if case is None or case.past is None or facts.seen_at <= case.past.cured_at:
         return None
     spared = view.reprieves.spare(view.policy, who.matches, who.connector, facts.peer)
     if spared or case.floor.standing(reading) is not Standing.BELOW:

@@ -167,7 +167,8 @@ class Replay:
             return
         self._now = now
         other.advance(record.h, at=record.at)
-        self._keep(other.tick(at=record.at, blind=now[2]))
+        if other.is_due() or other.law.blind != now[2]:
+            self._keep(other.tick(at=record.at, blind=now[2]))
 
     def _keep(self, written: list[Written]) -> None:
         """Note what the other policy brought, and settle its notices where that is assumed."""
