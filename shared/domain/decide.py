@@ -101,7 +101,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     )
     modes = () if facts.imported else _modes(view, matched, who, facts.peer, at.date(), but=releases)
     if move is not None:
-        return [sighted, *drops, *_moved(view, sighted, *move, at.date(), modes)]
+        return [sighted, *drops, *releases, *_moved(view, sighted, *move, at.date(), modes)]
     again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
     return [sighted, *drops, *releases, *modes, *again, *_openings(view, sighted, floor)]
 

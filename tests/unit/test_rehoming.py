@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from shared.domain import events as e
+from shared.domain.build import Build
 from shared.domain.fold import encode_server
 from shared.domain.identity import Naming
 from shared.domain.policy import (
@@ -25,6 +26,7 @@ from shared.domain.verdict import judge
 from shared.domain.verify import Audit
 from tests.support.acts import aged, outcome
 from tests.support.scenario import (
+    E2016,
     FLOOR_2016,
     NAME,
     SERVER,
@@ -125,6 +127,25 @@ def test_hours_that_counted_at_the_better_id_open_no_second_case() -> None:
     assert kinds(world.see(**VERIFIED)) == ["ServerSighted", "CaseMoved"]
     assert world.fold.servers[NAME].hours == ()
     assert len(world.fold.servers[NAME].cases) == 1
+
+
+def test_a_message_that_moves_one_case_cures_another_all_the_same() -> None:
+    """It is below the floor of a case that opened later, and at that of the older one, which another id has."""
+    world = World()
+    world.open_case(peer="192.0.2.99", **VERIFIED)
+    higher = tuple(
+        msgspec.structs.replace(wave, builds=(Build(15, 1, 2507, 75),)) if wave.product == E2016 else wave
+        for wave in policy_for().floors
+    )
+    world.adopt(policy_for(version=2, floors=higher))
+    world.open_case(reading(build=FLOOR_2016))
+    wider = msgspec.structs.replace(policy_for().connectors[1], ranges=("192.0.2.0/24",))
+    world.adopt(policy_for(version=3, floors=higher, connectors=(policy_for().connectors[0], wider)), "request-2")
+    events = world.see(reading(build=FLOOR_2016), **VERIFIED)
+    assert kinds(events)[:3] == ["ServerSighted", "CaseReleased", "NoticeDue"]
+    assert "CaseMoved" in kinds(events)
+    assert (world.case(NAME).released_at is not None, world.case(BRANCH).released_at) == (True, None)
+    assert sound(world)
 
 
 def test_a_released_case_does_not_move() -> None:
