@@ -81,10 +81,10 @@ def fall_due(view: View, ends: datetime) -> list[e.Event]:
 def _put_right(
     view: View, event: e.Event, names: list[str], day: date, now: datetime | None = None
 ) -> Iterator[e.Event]:
-    """What *event* changes for the clocks of these servers."""
-    after = view.reprieves.after(event)
+    """What *event* changes for the clocks of these servers. What would begin at the next sighting begins by no pause and no exemption."""
+    after, starts = view.reprieves.after(event), isinstance(event, e.ExemptionEnded)
     for name in names:
-        yield from clocks(view, view.servers[name], day=day, reprieves=after, now=now)
+        yield from clocks(view, view.servers[name], day=day, reprieves=after, now=now, starts=starts)
 
 
 # --- who -------------------------------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ AHEAD_MAX_DAYS = 3650
 
 
 class Waiter(NamedTuple):
-    """A case that waits for room. since: the law time at which it fell due first; the order of the queue."""
+    """A case that waits for room, in the order of the queue. since: the law time at which it fell due first. rank: among its server's cases."""
 
     since: datetime
     server: str
-    product: str
+    rank: int
 
 
 class Queue:
@@ -66,7 +66,9 @@ def open_cases(server: Server) -> int:
 def waiters(server: Server) -> tuple[Waiter, ...]:
     """Those of its cases that wait for room."""
     return tuple(
-        Waiter(case.waits.since, server.server, case.product) for case in server.cases if case.waits is not None
+        Waiter(case.waits.since, server.server, rank)
+        for rank, case in enumerate(server.cases)
+        if case.waits is not None
     )
 
 
@@ -84,22 +86,30 @@ def blocked_on(law: Law, day: date) -> int:
 
 
 def in_turn(
-    grant: e.BlockingGranted, since: datetime, *, queue: Queue, law: Law, policy: Policy, ahead: int = 0
+    grant: e.BlockingGranted,
+    waiter: Waiter,
+    *,
+    queue: Queue,
+    law: Law,
+    policy: Policy,
+    ahead: int = 0,
 ) -> e.BlockingGranted | e.BlockingWaits:
     """
     *grant* if the UTC day of `law.at` has room for it, else that the case waits, and until which day.
 
-    since: when it fell due first, law time. ahead: how many are decided together with it and stand before it.
+    waiter: its case, since it fell due first. ahead: how many are decided together with it and stand before it.
     """
     cap = cap_of(policy, queue.open_cases)
     if cap is None or not grant.newly:
         return grant
     today = law.at.astimezone(UTC).date()
-    place = queue.place(Waiter(since, grant.server, grant.product)) + ahead
+    place = queue.place(waiter) + ahead
     room = max(0, cap - blocked_on(law, today))
     if place <= room:
         return grant
     days = min(1 + (place - room - 1) // cap, AHEAD_MAX_DAYS)
     day = today + timedelta(days=days)
     until = datetime.combine(day, time(), UTC) - law.held_so_far
-    return e.BlockingWaits(server=grant.server, product=grant.product, since=since, until=until, day=day, place=place)
+    return e.BlockingWaits(
+        server=grant.server, product=grant.product, since=waiter.since, until=until, day=day, place=place
+    )

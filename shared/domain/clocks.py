@@ -1,8 +1,8 @@
 """
 Which cases are enforced, and what starts and stops their clocks: modes, exemptions, pauses. Pure.
 
-An observed or exempt case stands at day 0; it begins there when that is over. One that begins while its account is paused, or while
-a dispute of it is open, is held at once.
+An observed or exempt case stands at day 0; it begins there when that is over. One that begins while its account is paused, while
+a dispute of it is open, or while it would be held as mixed, is held at once.
 """
 
 from collections.abc import Iterator
@@ -37,12 +37,13 @@ def clocks(
     reprieves: Reprieves | None = None,
     seen: Seen | None = None,
     now: datetime | None = None,
+    starts: bool = True,
 ) -> Iterator[e.Event]:
     """
     What of the clocks of *server* differs from what must be, put right: observed and exempt ones stand, the others run or are held.
 
     policy, reprieves: those that are about to be in force, where they change. seen: as what the server was just seen, else it
-    is as it is on record. now: the law time at which that is.
+    is as it is on record. now: the law time at which that is. starts: whether one may begin; what is meant to spare begins none.
     """
     policy, reprieves, now = policy or view.policy, reprieves or view.reprieves, now or view.law.now
     ids, connector, peer, tie = seen or Seen(
@@ -59,6 +60,8 @@ def clocks(
             plan = plan_for(policy, now, enforced=False)
             yield e.ClockStopped(server=server.server, product=case.product, plan=plan, peer=noted)
         elif enforced and not case.enforced:
+            if not starts:
+                continue
             plan = plan_for(policy, now, enforced=True)
             yield e.ClockStarted(server=server.server, product=case.product, plan=plan)
             yield from _held_again(server.server, case, plan, paused=paused)
@@ -85,9 +88,10 @@ def held_from_day0(view: View, server_id: str, product: str, connector: str, pla
 
 
 def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: datetime | None) -> Iterator[e.Event]:
-    first, dispute = plan.rows[0], case.held_for("dispute")
-    if dispute is not None:
-        yield hold(server_id, case.product, "dispute", first, first.since, until=dispute.until)
+    first = plan.rows[0]
+    for kept in case.holds:
+        if kept.reason != "pause":
+            yield hold(server_id, case.product, kept.reason, first, first.since, until=kept.until)
     if paused:
         yield hold(server_id, case.product, "pause", first, first.since, ends=paused)
 

@@ -13,7 +13,7 @@ import msgspec
 from shared.domain import events as e
 from shared.domain import rehome, relapse
 from shared.domain.blocking import grant_at, grant_blocking
-from shared.domain.caps import in_turn
+from shared.domain.caps import Waiter, in_turn
 from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
 from shared.domain.floors import Floor, Standing
@@ -361,10 +361,12 @@ def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
     asked = 0
     for name in sorted(view.servers):
         server = view.servers[name]
-        yield from clocks(view, server, day=day, policy=policy)
+        changed = list(clocks(view, server, day=day, policy=policy))
+        yield from changed
+        at_rest = {getattr(event, "product", "") for event in changed}  # it stands, is held, or goes on from now
         for case in server.cases:
-            if refuses(policy, server.tie, case, server.connector, day):
-                granted = _granted_now(view, server, case, policy, ahead=asked)
+            if case.product not in at_rest and refuses(policy, server.tie, case, server.connector, day):
+                granted = _granted_now(view, server, case, policy, ahead=0 if case.waits else asked)
                 asked += granted is not None and case.waits is None
                 yield from [granted] if granted else []
 
@@ -379,6 +381,6 @@ def _granted_now(
         return None
     # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
     granted = grant_blocking(server, case, policy, law.now + timedelta(seconds=1))
-    since = case.waits.since if case.waits else law.now
-    found = in_turn(granted, since, queue=view.queue, law=law, policy=policy, ahead=ahead)
+    waiter = Waiter(case.waits.since if case.waits else law.now, server.server, server.cases.index(case))
+    found = in_turn(granted, waiter, queue=view.queue, law=law, policy=policy, ahead=ahead)
     return None if case.waits and isinstance(found, e.BlockingWaits) else found

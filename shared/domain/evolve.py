@@ -294,7 +294,7 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         waits=None,
         signed=(),
         inherited=None,
-        holds=tuple(hold for hold in case.holds if hold.reason == "dispute"),  # who decides it has not done so
+        holds=tuple(hold for hold in case.holds if hold.reason != "pause"),  # what else holds it is not over
         kept=None,
         exempt_peer=event.peer if isinstance(event, e.ClockStopped) else "",
     )

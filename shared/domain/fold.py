@@ -157,9 +157,10 @@ class Fold:
         """A grant of blocking waits where the cap of the day has no room for it."""
         if not isinstance(event, e.BlockingGranted):
             return event
-        case = self.servers[event.server].case_of(event.product)
-        since = case.waits.since if case and case.waits else instant
-        return caps.in_turn(event, since, queue=self.servers.queue, law=self.law, policy=self.policy)
+        cases = self.servers[event.server].cases
+        rank, case = next((rank, case) for rank, case in enumerate(cases) if case.product == event.product)
+        waiter = caps.Waiter(case.waits.since if case.waits else instant, event.server, rank)
+        return caps.in_turn(event, waiter, queue=self.servers.queue, law=self.law, policy=self.policy)
 
     def take(self, message: Input, cause: Origin, *, at: datetime) -> list[Written]:
         """Decide one input; empty where it is no news. Call `tick` first."""

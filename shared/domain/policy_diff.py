@@ -67,7 +67,7 @@ class PolicyDiff:
         self._naming = Naming(old)
         self._reprieves = reprieves or Reprieves()
         self._open: dict[int, int] = {}  # hash of the server id: its open cases
-        self._granted: dict[str, list[caps.Waiter]] = {}
+        self._granted: dict[str, list[tuple[caps.Waiter, str]]] = {}  # by server: who, and about which product
 
     def of(self, server: Server) -> tuple[ServerChange, ...]:
         """What changes for *server*, by product."""
@@ -94,7 +94,7 @@ class PolicyDiff:
         law, cap = self._law, caps.cap_of(self._new, sum(self._open.values()))
         granted = sorted(one for of_server in self._granted.values() for one in of_server)
         room = len(granted) if cap is None else max(0, cap - caps.blocked_on(law, law.at.astimezone(UTC).date()))
-        wait = {(one.server, one.product) for one in granted[room:]}
+        wait = {(one.server, product) for one, product in granted[room:]}
         return tuple(
             msgspec.structs.replace(change, changes=tuple("waits" if c == "steps" else c for c in change.changes))
             if (change.server, change.product) in wait
@@ -129,8 +129,8 @@ class PolicyDiff:
         if isinstance(event, e.BlockingGranted) and event.newly:
             case = server.case_of(event.product)
             since = case.waits.since if case and case.waits else self._law.now
-            waiter = caps.Waiter(since, server.server, event.product)
-            self._granted.setdefault(server.server, []).append(waiter)
+            waiter = caps.Waiter(since, server.server, server.cases.index(case) if case else 0)
+            self._granted.setdefault(server.server, []).append((waiter, event.product))
 
     def _ends(self, server: Server, case: Case) -> bool:
         instants = [expires_at(server, case, policy) for policy in (self._old, self._new)]

@@ -26,7 +26,7 @@ def signature(server: Server, case: Case, stage: int, law: Law, policy: Policy) 
         return "no effect", f"stage {stage} was signed before", ()
     if not is_protected(policy, server):
         told = told_at(case, policy)
-        if told is not None and told <= law.now:
+        if told is not None and (told <= law.now or not policy.notices.needed_for_blocking):
             return "no effect", "no signature is asked for: blocking has all that it needs but its day or its turn", ()
         if stage != ahead[0]:
             return (

@@ -49,7 +49,7 @@ def _of_account(law: SecondLaw, act: r.PauseAccount | r.ResumeAccount) -> str:
             return REFUSED
     law.pauses.setdefault(act.account, []).append(Pause(first, last))
     law.told.append(("pause", act.account, first, last))
-    clocks(law, of=lambda server: account_of(law, server) == act.account)
+    clocks(law, of=lambda server: account_of(law, server) == act.account, starts=False)
     return DONE
 
 
@@ -85,13 +85,13 @@ def _exempt(law: SecondLaw, act: r.SetExemption) -> str:
             return NO_EFFECT
         end_exemption(law, act.kind, act.target, law.now, None)
         return DONE
+    if act.until is not None and law.exempt.get(key) == act.until:
+        return NO_EFFECT
     if act.until is None or not _may_be_exempt(law, act, act.until):
         return REFUSED
-    if law.exempt.get(key) == act.until:
-        return NO_EFFECT
     law.exempt[key] = act.until
     law.told.append(("exempt", act.kind, act.target, act.until))
-    clocks(law, of=exempted_by(law, act.kind, act.target))
+    clocks(law, of=exempted_by(law, act.kind, act.target), starts=False)
     return DONE
 
 
@@ -169,11 +169,13 @@ def _strike(law: SecondLaw, server: Server, case: Case, why: str) -> str:
 
 
 def _sign(law: SecondLaw, case: Case, stage: int) -> str:
-    if not case.enforced or stage in case.signed:
+    if not case.enforced:
         return NO_EFFECT
     first, waiting = case.first_blocking, case.next_to_grant()
     if first is None or waiting is None or not waiting <= stage <= len(case.stages):
         return REFUSED
+    if stage in case.signed:
+        return NO_EFFECT
     needed = law.policy.notices.needed_for_blocking
     told = case.delivered and case.delivered + timedelta(hours=law.policy.notices.hours_before_blocking) <= law.now
     if not law.protected(case) and (told or not needed or stage != first):

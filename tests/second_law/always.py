@@ -47,15 +47,20 @@ class Always:
     past: dict[Key, Ledger] = field(default_factory=dict)
     room: int = 0
     law_then: datetime | None = None
+    policy: Policy | None = None
+    most_open: int = 0
 
     def step(
         self, written: Iterable[e.LogRecord], patched: Reading, old: Reading, *, at: datetime, whole: bool
     ) -> None:
         """Note what was written and how long which row was in force, then look."""
+        written = list(written)
+        # While one step is written cases may be open that were not before it, and are not after it.
+        self.most_open = self._open() + len(written)
         for record in written:
             self._note(record)
         then, now = self.law_then or self.fold.law.now, self.fold.law.now
-        self.law_then, self.room = now, self._room()
+        self.law_then, self.room = now, self._room(self._open())
         for server in self.fold.servers.values():
             if server.cases:
                 self._server(server, then, now)
@@ -65,6 +70,8 @@ class Always:
     def _note(self, record: e.LogRecord) -> None:
         event = record.event
         match event:
+            case e.PolicyAdopted():
+                self.policy = event.policy
             case e.CaseOpened():
                 self.books[record.seq] = self._book(self.past.pop((event.server, event.product), None), event.inherited)
             case e.ClockStarted():
@@ -83,7 +90,7 @@ class Always:
     def _granted(self, day: date) -> None:
         """One more is newly blocked: never more than the cap of that UTC day."""
         self.granted_on[day] = self.granted_on.get(day, 0) + 1
-        room = max(self.room, self._room())
+        room = max(self.room, self._room(self.most_open))
         if self.granted_on[day] > room:
             raise Broken(f"{self.granted_on[day]} cases newly blocked on {day}, the cap is {room}")
 
@@ -97,18 +104,22 @@ class Always:
 
         Under other stages than now they cannot be told by rows, so the clock is trusted.
         """
-        book = Ledger(_asked(self.fold.policy), stages=self.fold.policy.stages)
+        policy = self.policy or self.fold.policy  # the one in force at that record
+        book = Ledger(_asked(policy), stages=policy.stages)
         if inherited and before is not None:
             book.throttled = before.throttled
             book.asked = book.asked if book.stages == before.stages else timedelta()
         return book
 
-    def _room(self) -> int:
-        """The cap, by the cases that are open now."""
+    def _open(self) -> int:
+        """How many cases count for the cap now."""
+        return sum(c.enforced and c.released_at is None for s in self.fold.servers.values() for c in s.cases)
+
+    def _room(self, open_cases: int) -> int:
+        """The cap where so many are open."""
         caps = self.fold.policy.caps
         if caps is None:
             return sys.maxsize
-        open_cases = sum(c.enforced and c.released_at is None for s in self.fold.servers.values() for c in s.cases)
         return max(caps.newly_blocked_per_day, open_cases * caps.newly_blocked_percent_of_open_cases // 100)
 
     def _server(self, server: Server, then: datetime, now: datetime) -> None:

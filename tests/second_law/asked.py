@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from shared.domain.policy import Policy
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, SetMode
 from tests.second_law.acts import acts
+from tests.second_law.case import Case
 from tests.second_law.clocks import clocks
 from tests.second_law.due import fall_due
-from tests.second_law.known import KNOWN_PLACE_AT_ADOPTION
 from tests.second_law.law import SecondLaw
 from tests.second_law.queue import Queue, blocks, cap, place_of
 from tests.second_law.words import DAY, HOUR, SECOND
@@ -22,8 +22,8 @@ def asks(law: SecondLaw, request: Asked, at: datetime) -> None:
     law.at = max(law.at, at)
     fall_due(law)
     outcome = _known(law, request)
-    law.requests = {key: when for key, when in law.requests.items() if when > law.at - 16 * DAY}
     if not isinstance(request, ReportNotice):
+        law.requests = {key: when for key, when in law.requests.items() if when >= law.at - 16 * DAY}
         law.requests.setdefault(request.id, law.at)
     if outcome:
         law.told.append(("decided", outcome))
@@ -101,34 +101,25 @@ def _adopt(law: SecondLaw, policy: Policy) -> None:
     law.policy = policy
     law.told.append(("adopted", policy.version))
     room = cap(law)  # of the cases that are open as the policy comes, and by its caps
-    queue = [(c.waits[0], c.server, c.product) for s in law.servers.values() for c in s.cases if c.waits]
+    queue = [place_of(law, c, c.waits[0]) for s in law.servers.values() for c in s.cases if c.waits]
+    stood = {case: case.held_since for s in law.servers.values() for case in s.cases if case.running or case.holds}
     clocks(law)
-    if KNOWN_PLACE_AT_ADOPTION:
-        terms_by_server(law, room, queue)
-    else:
-        terms(law, room)
+    terms(law, room, queue, [case for case, held in stood.items() if case.held_since == held])
 
 
-def terms(law: SecondLaw, room: int) -> None:
-    """A policy that asks less, or has more room, grants from its adoption on, first due first: a second from now."""
-    running = [case for server in law.servers.values() for case in server.cases if case.running]
-    due = [(case, grant) for case in running if (grant := law.grant_at(case)) and grant <= law.now]
-    for case in sorted((case for case, _ in due), key=lambda c: place_of(law, c, c.due_first or law.now)):
-        case.due_first = case.due_first or law.now
-        blocks(law, case, law.now + SECOND, None, Queue(room, 1, 0))
-
-
-def terms_by_server(law: SecondLaw, room: int, queue: list[tuple[datetime, str, str]]) -> None:
-    """The same as the log has it: server by server, and whoever newly asks stands before all that are asked after him."""
+def terms(law: SecondLaw, room: int, queue: list[tuple[datetime, str, int]], running: list[Case]) -> None:
+    """A policy that asks less, or has more room, grants from its adoption on: first who waits, then who newly asks, by server."""
     left = max(0, room - law.blocked_on.get(law.at.date(), 0))
     asked = 0
     for server in sorted(law.servers.values(), key=lambda one: one.id):
         for case in server.cases:
-            grant = law.grant_at(case) if case.running else None
+            grant = (
+                law.grant_at(case) if case.running and case in running else None
+            )  # else it goes on as at any hold's end
             if grant is None or grant > law.now:
                 continue
             waited, first = case.waits is not None, case.waits[0] if case.waits else law.now
-            place = 1 + sum(one < (first, case.server, case.product) for one in queue) + asked
+            place = 1 + sum(one < place_of(law, case, first) for one in queue) + (0 if waited else asked)
             if place <= left or not waited:
                 case.due_first = first
                 blocks(law, case, law.now + SECOND, None, Queue(room, place, left))

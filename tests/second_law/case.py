@@ -133,7 +133,7 @@ class Case:
         assert self.held_since is not None
         law = max(law, self.held_since)
         if self.due_first is not None:
-            self.due_first += law - self.held_since
+            self.due_first = law  # it gave up its place
         self.runs.append((law + self.lead, None))
         self.held_since, self.not_before, self.lead = None, law, ZERO
 
@@ -169,7 +169,7 @@ class Case:
             return None
         if protected and signed is not None:
             asked.append(signed)
-        if stage == self.first_blocking and policy.notices.needed_for_blocking:
+        if policy.notices.needed_for_blocking:
             told = self.delivered and self.delivered + timedelta(hours=policy.notices.hours_before_blocking)
             enough = [when for when in (told, None if protected else signed) if when]
             if not enough:

@@ -30,13 +30,15 @@ def clocks(
     at: datetime | None = None,
     of: Callable[[Server], bool] = lambda _: True,
     due: datetime | None = None,
+    *,
+    starts: bool = True,
 ) -> None:
     """Every case starts or stands, as the policy and the exemptions in force say; a pause holds for whose account it is now."""
     for server in sorted(law.servers.values(), key=lambda one: one.id):
         for case in server.cases if of(server) else ():
             wanted = enforces(law, case.product, server.connector, server.tie)
             wanted = wanted and not exempt(law, server.ids, server.connector, case.exempt_peer)
-            if wanted is not case.enforced and not case.released:
+            if wanted is not case.enforced and not case.released and (starts or not wanted):
                 (start if wanted else stop)(law, case, at or law.now)
             follows_account(law, server, case, at or law.now, due)
 
@@ -65,7 +67,6 @@ def stop(law: SecondLaw, case: Case, at: datetime) -> None:
     """From enforce to observe."""
     case.stand(at)
     case.holds.pop("pause", None)  # an observed case is not paused; enforced again, it is held anew
-    case.holds.pop("mixed", None)  # and one that begins at day 0 has nothing to run on with
     law.told.append(("stopped", case.server, case.product))
 
 
@@ -105,7 +106,7 @@ def end_pause(law: SecondLaw, account: str, used_to: date, at: datetime, due: da
     assert pause is not None
     pause.over = used_to
     law.told.append(("pause over", account, used_to, due))
-    clocks(law, at, lambda server: account_of(law, server) == account, due)
+    clocks(law, at, lambda server: account_of(law, server) == account, due, starts=False)
 
 
 def end_exemption(law: SecondLaw, kind: str, target: str, at: datetime, due: datetime | None) -> None:

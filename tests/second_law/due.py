@@ -5,7 +5,6 @@ from datetime import datetime
 
 from tests.second_law.case import Ahead, Case
 from tests.second_law.clocks import end_exemption, end_pause, goes_on
-from tests.second_law.known import KNOWN_REPEATED_AFTER_DELIVERY
 from tests.second_law.law import SecondLaw, Server, midnight_after
 from tests.second_law.queue import blocks
 from tests.second_law.words import DAY
@@ -109,18 +108,13 @@ def _happens(law: SecondLaw, server: Server, due: datetime) -> None:
 
 
 def _notice(law: SecondLaw, case: Case, due: datetime) -> None:
-    """The first notice that is due now; the one before blocking comes again while none was delivered."""
+    """The first notice that is due now; the one before blocking is followed by another while none is delivered and blocking not granted."""
     ahead = min((a for a in case.ahead if case.instant_of(a.clock) == due), key=lambda a: a.kind != "opening")
     case.ahead.remove(ahead)
     asked = law.policy.notices
-    if ahead.kind == "before-blocking" and case.told_of_blocking and _settled_before(case):
+    if ahead.kind == "before-blocking" and case.told_of_blocking and case.granted:
         return
     if ahead.kind == "before-blocking" and asked.needed_for_blocking and case.delivered is None:
         case.ahead.append(Ahead(ahead.clock + asked.repeat_days * DAY, "before-blocking", ahead.stage))
     case.told_of_blocking |= ahead.kind == "before-blocking"
     law.tell(case, ahead.kind, ahead.stage, due + law.held_so_far)
-
-
-def _settled_before(case: Case) -> bool:
-    """No notice before blocking comes again once one was delivered, or blocking is granted."""
-    return bool(case.granted) or (case.delivered is not None and not KNOWN_REPEATED_AFTER_DELIVERY)

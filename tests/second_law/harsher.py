@@ -7,13 +7,18 @@ queue moves up), expiry and relapses (a case that stood still is remembered long
 """
 
 import random
+from collections import Counter
 from collections.abc import Container, Iterator
+from datetime import datetime
 from typing import Any
+from unittest import mock
 
 from msgspec.structs import replace
 
+from shared.domain import decide
+from shared.domain import events as e
 from shared.domain import records as r
-from shared.domain.fold import Fold
+from shared.domain.fold import Fold, Written
 from shared.domain.policy import Policy, Relapses
 from shared.domain.state import decision_of
 from tests.second_law.twins import Move
@@ -24,6 +29,7 @@ Numbers = dict[int, Key]
 Message = tuple[tuple[str, ...], str]
 Harshness = dict[Message, tuple[int, int]]
 LONG_DAYS = 3650
+_DUES_A_STEP = 10_000
 
 
 class Harsher(AssertionError):
@@ -31,8 +37,9 @@ class Harsher(AssertionError):
 
 
 def plain(policy: Policy) -> Policy:
-    """Without what two worlds may differ in by design."""
-    return replace(policy, caps=None, expire_days=LONG_DAYS, relapses=Relapses(days=0))
+    """Without what two worlds may differ in by design; a floor that comes by date would be that of a case that opens later."""
+    floors = {wave.product: wave for wave in sorted(policy.floors, key=lambda wave: wave.effective, reverse=True)}
+    return replace(policy, caps=None, expire_days=LONG_DAYS, relapses=Relapses(days=0), floors=tuple(floors.values()))
 
 
 class World:
@@ -44,17 +51,49 @@ class World:
         seen = [move[3][0] for move in moves if move[3] is not None and isinstance(move[3][0], r.ServerSeen)]
         spoken = {(who(one.facts, policy).ids, one.reading.product) for one in seen if one.reading}
         self.spoken = sorted((ids, product) for ids, product in spoken if ids)
+        self._cleared: dict[Key, datetime] = {}
+        self._stale: set[Key] = set()
+        self._ended: Counter[Key] = Counter()
 
     def move(self, move: Move) -> None:
         """One move, and whatever notices fell due are delivered."""
         at, h, blind, message = move
         if message is None:
+            self._pass_to(min(h, at))
             self.fold.advance(h, at=at)
-        self.fold.tick(at=at, blind=blind)
+        self._note(self.fold.tick(at=at, blind=blind))
         meant = self._meant(message[0]) if message else None
         if message is not None and meant is not None:
-            self.fold.take(meant, message[1], at=at)
-        self._deliver(move)
+            self._note(self.fold.take(meant, message[1], at=at))
+        self._deliver(at)
+
+    def _pass_to(self, h: datetime) -> None:
+        """Let fall due one after another what does up to H, so that each notice is delivered when it is due, however long the step."""
+        fold, law = self.fold, self.fold.law
+        for _ in range(_DUES_A_STEP):
+            dues = [law.utc_of(s.due) for _, s in fold.servers.slots() if isinstance(s.due, datetime)]
+            due = min([*dues, *([fold.reprieves.due] if fold.reprieves.due else [])], default=h)
+            if law.hold_since is not None or due >= h:
+                return
+            instant = max(due, law.at)
+            fold.advance(instant, at=instant)
+            self._note(fold.tick(at=instant, blind=False))
+            self._deliver(instant)
+            law = fold.law
+        raise AssertionError("what is due never ends")
+
+    def _note(self, written: list[Written]) -> None:
+        """How many cases ended; and hours that count for a new one though they were seen before the last was released, or its hours dropped."""
+        for record, _ in written:
+            event = record.event
+            if isinstance(event, e.CaseEnded):
+                self._ended[event.server, event.product] += 1
+            if isinstance(event, e.CaseReleased | e.AccusationDropped):
+                self._cleared[event.server, event.product] = record.at
+            elif isinstance(event, e.ServerSighted) and "hour" in event.news:
+                key = event.server, event.reading.product
+                if event.facts.seen_at < self._cleared.get(key, event.facts.seen_at):
+                    self._stale.add(key)
 
     def _meant(self, message: Any) -> Any:
         """The same case of this world; None: left out, or there is none."""
@@ -66,8 +105,7 @@ class World:
         case = self.fold.servers[server].case_of(product) if server in self.fold.servers else None
         return replace(message, case=case.opened_seq) if case else None
 
-    def _deliver(self, move: Move) -> None:
-        at = move[0]
+    def _deliver(self, at: datetime) -> None:
         origin = r.Origin(topic="requests", partition=0, offset=0)
         for server in list(self.fold.servers.values()):
             for notice in [notice.notice for case in server.cases for notice in case.pending]:
@@ -82,14 +120,20 @@ class World:
                 )
                 self.fold.take(report, origin, at=at)
 
-    def mixed(self) -> set[Message]:
-        """Messages that a case meets which was opened again after a release."""
-        return self._messages({(s.server, c.product) for s in self.fold.servers.values() for c in s.cases if c.mixed})
+    def lasting(self, other: "World") -> set[Message]:
+        """Messages that meet a case which was opened again after a release, or one that has ended in one of two worlds only."""
+        mixed = {(s.server, c.product) for s in self.fold.servers.values() for c in s.cases if c.mixed}
+        keys = self._ended.keys() | other._ended.keys()
+        return self._messages(mixed | {key for key in keys if self._ended[key] != other._ended[key]})
 
     def moved(self) -> set[Message]:
         """Messages of an id that a case left for a better one: who is seen by either is met by the case in one world only."""
         gone = {name for name, server in self.fold.servers.items() if server.moved}
         return {(ids, product) for ids, product in self.spoken if gone.intersection(ids)}
+
+    def stale(self) -> set[Message]:
+        """Messages of a server that such an hour counts against: in order the case that was there took it in."""
+        return self._messages(self._stale)
 
     def _messages(self, cases: Container[Key]) -> set[Message]:
         return {(ids, product) for ids, product in self.spoken if any((one, product) in cases for one in ids)}
@@ -131,23 +175,33 @@ def without_help(policy: Policy, moves: list[Move], numbers: Numbers, drawn: ran
     """A life, and the same without one helping act, or without its outages. Answers what was left out."""
     acts = list(helping(moves))
     if not acts or drawn.random() < 0.3:
-        moves = [unpaused(move) for move in moves]
-        compare(policy, moves, [watched(move) for move in moves], numbers, "an outage", but_mixed=True)
+        # A freeze that comes and goes while H stands is no time of the law's, and so is none that was held.
+        moves = _but(moves, r.PauseAccount, r.DisputeCase, r.SetFreeze)
+        compare(policy, moves, [watched(move) for move in moves], numbers, "an outage", but_lasting=True)
         return "outages"
     act = moves[drawn.choice(acts)]
-    if isinstance(act[3][0] if act[3] else None, r.SetFreeze):
-        moves = [unpaused(move) for move in moves]
+    helps = act[3][0] if act[3] else None
+    if isinstance(helps, r.SetFreeze):  # a pause outlives its days while the law stands still, and the next is refused
+        moves = _but(moves, r.PauseAccount)
+    if isinstance(helps, r.SetFreeze | r.SetExemption):  # a dispute of a case that is exempt meanwhile has no effect
+        moves = _but(moves, r.DisputeCase)
+    left_out = {move[3][0].id for move in moves if move[3] is not None and alike(move, act)}  # type: ignore[union-attr]
+    moves = [move if alike(move, act) or not _asks_again(move, left_out) else (*move[:3], None) for move in moves]
     fewer = [move if not alike(move, act) else (*move[:3], None) for move in moves]
     assert act[3] is not None
     frozen = isinstance(act[3][0], r.SetFreeze)
-    compare(policy, moves, fewer, numbers, f"{act[3][0]}", but_mixed=frozen)
+    compare(policy, moves, fewer, numbers, f"{act[3][0]}", but_lasting=frozen)
     return type(act[3][0]).__name__
 
 
-def unpaused(move: Move) -> Move:
-    """Without pauses: while the law stands still one outlives its days, and the next that is asked for meanwhile is refused."""
-    paused = move[3] is not None and isinstance(move[3][0], r.PauseAccount)
-    return (*move[:3], None) if paused else move
+def _asks_again(move: Move, ids: Container[str]) -> bool:
+    """A request whose id was used before: where that one is left out it would be done."""
+    return move[3] is not None and getattr(move[3][0], "id", "") in ids
+
+
+def _but(moves: list[Move], *acts: type) -> list[Move]:
+    """Without acts of these kinds."""
+    return [(*move[:3], None) if move[3] is not None and isinstance(move[3][0], acts) else move for move in moves]
 
 
 def alike(move: Move, act: Move) -> bool:
@@ -166,6 +220,7 @@ def watched(move: Move) -> Move:
     return at, at, False, message
 
 
+@mock.patch.object(decide, "NEWS_PER_HOUR", 1_000_000)  # what finds no place says nothing, and that in one world only
 def compare(
     policy: Policy,
     moves: list[Move],
@@ -174,13 +229,14 @@ def compare(
     helped: str,
     since: int = 0,
     *,
-    but_mixed: bool = False,
+    but_lasting: bool = False,
+    but_stale: bool = False,
 ) -> None:
     """
     After each move from *since* on, nobody is harsher in the first than in the second.
 
-    but_mixed: cases that were mixed are left out: the 24 hours in which a released case can be are law time, so they are
-    longer where the law stood still.
+    but_lasting: cases that were mixed, or have ended in one of the two only, are left out: the 24 hours after a release are law
+    time, so they are longer where the law stood still, and later where the cure came late. but_stale: so are cases for which an hour counts that a case before took in where it came in order.
     """
     apart: set[Message] = set()
     first, second = World(policy, moves, numbers), World(policy, others, numbers)
@@ -189,8 +245,10 @@ def compare(
         second.move(other)
         mine, theirs = first.harshness(), second.harshness()
         apart |= first.moved() | second.moved()
-        if but_mixed:
-            apart |= first.mixed() | second.mixed()
+        if but_lasting:
+            apart |= first.lasting(second) | second.lasting(first)
+        if but_stale:
+            apart |= first.stale() | second.stale()
         for key, row in mine.items():
             if key not in apart and number >= since and row > theirs.get(key, (0, 0)):
                 raise Harsher(f"{key} by {helped}: {row}, and without {theirs.get(key)}, at {one[0]}, move {number}")
@@ -221,5 +279,7 @@ def delayed(policy: Policy, moves: list[Move], numbers: Numbers, drawn: random.R
         for arriving in arrives.get(number, []):
             ordered.append((*arriving[:3], None))
             late.append(arriving)
-    compare(policy, late, ordered, numbers, "a delay", since=max(arrives) + len(chosen))
+    compare(
+        policy, late, ordered, numbers, "a delay", since=max(arrives) + len(chosen), but_lasting=True, but_stale=True
+    )
     return "delay"

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tests.second_law.case import Case
-from tests.second_law.known import KNOWN_PLACE_AT_ADOPTION, KNOWN_SIBLINGS_SHARE_A_PLACE
 from tests.second_law.law import EPOCH, SecondLaw
 from tests.second_law.words import DAY
 
@@ -21,7 +20,7 @@ def cap(law: SecondLaw) -> int:
 
 
 class Queue(NamedTuple):
-    """At an adoption: the room of a day, the place of a case as the log has it (else 0), and what is left of today."""
+    """At an adoption: the room of a day, the place of a case in the queue as it was, and what was left of today."""
 
     room: int
     place: int
@@ -33,20 +32,28 @@ def place_of(law: SecondLaw, case: Case, first: datetime) -> tuple[datetime, str
     return first, case.server, law.servers[case.server].cases.index(case)
 
 
-def blocks(law: SecondLaw, case: Case, due: datetime, utc: datetime | None, asked: Queue | None = None) -> bool:
-    """The next blocking stage begins, if it is not the first or the day has room; else it waits."""
+def blocks(
+    law: SecondLaw,
+    case: Case,
+    due: datetime,
+    utc: datetime | None,
+    asked: Queue | None = None,
+    *,
+    before_its_day: bool = False,
+) -> bool:
+    """The next blocking stage begins, if it is not the first or the day has room; else it waits. *before_its_day*: one that waits goes on so."""
     if case.next_to_grant() == case.first_blocking:
         first = case.due_first or law.grant_at(case) or due
         queue = [c for server in law.servers.values() for c in server.cases if c.waits and c is not case]
         mine = place_of(law, case, first)
-        if KNOWN_SIBLINGS_SHARE_A_PLACE:
-            queue = [c for c in queue if c.server != case.server or c.asked_at != due]
         before = sum(place_of(law, c, c.waits[0]) < mine for c in queue if c.waits)
         today, room = law.at.date(), asked.room if asked else cap(law)
         left = max(0, room - law.blocked_on.get(today, 0))
-        if asked and KNOWN_PLACE_AT_ADOPTION:
+        if asked:
             before, left = asked.place - 1, asked.left
         if before >= left:
+            if before_its_day and case.waits:
+                return False
             day = today + ((before - left) // room + 1) * DAY
             until = datetime.combine(day, EPOCH.timetz()) - law.held_so_far
             place = before + 1

@@ -67,8 +67,10 @@ class Sighting:
             self._clocks(cured)
         self._open()
         if source is not None and self.server is not None:
+            held = source.held_since
             follows_account(self.law, self.server, source, self.law.now, None)
-            self._grant_moved()
+            if source.held_since == held:  # else it goes on as at the end of any hold
+                self._grant_moved()
 
     def _known(self) -> list[Server]:
         return [self.law.servers[name] for name in self.whose.ids if name in self.law.servers]
@@ -133,7 +135,7 @@ class Sighting:
         grant = self.law.grant_at(case) if case and case.running else None
         if case and grant and grant <= self.law.now:
             case.due_first = case.due_first or self.law.now
-            blocks(self.law, case, self.law.now + SECOND, None)
+            blocks(self.law, case, self.law.now + SECOND, None, before_its_day=True)
 
     def _hour(self) -> int | None:
         """The hour that it adds for opening, if it does."""

@@ -10,10 +10,10 @@ from shared.domain.accounts import Account, Pause, ended, is_old, lacking, pause
 from shared.domain.errors import InvariantError
 from shared.domain.holds import clock_of
 from shared.domain.policy import Connector, Pauses
-from shared.domain.records import DisputeCase, Exemption, PauseAccount, ResolveCase, ResumeAccount
+from shared.domain.records import DisputeCase, Exemption, PauseAccount, ResolveCase, ResumeAccount, SetExemption
 from shared.domain.reprieves import Reprieves
 from tests.support.acts import BRANCH, DAY, IN_BRANCH, aged, outcome, reason
-from tests.support.scenario import FLOOR_2016, SERVER, START, World, policy_for, reading
+from tests.support.scenario import FLOOR_2016, PEER, SERVER, START, World, policy_for, reading
 
 D = date(2026, 11, 24)
 
@@ -188,6 +188,38 @@ def test_an_account_whose_connector_gets_another_owner_is_paused_no_longer_there
     assert world.kinds(world.ask(PauseAccount, account="hq", days=2))[-1] == "CaseHeld"
     assert world.kinds(world.ask(ResumeAccount, account="it")) == ["RequestDecided", "PauseEnded"]
     assert world.case(BRANCH).held_for("pause") is not None
+
+
+def test_a_pause_begins_no_clock_and_neither_does_its_end() -> None:
+    """A case of a peer that is exempt no more begins when it is seen next, and no sooner because its owner asks for time."""
+    world = aged(35)
+    world.ask(SetExemption, kind="peer", target=PEER, owner="ops", until=world.now + 10 * DAY)
+    world.pass_time(DAY)
+    world.see()
+    world.ask(SetExemption, kind="peer", target=PEER, owner="ops", until=None)
+    assert not world.case().enforced
+    assert world.kinds(world.ask(PauseAccount, account=SERVER, days=2)) == ["RequestDecided", "PauseBegan"]
+    world.pass_time(3 * DAY)
+    assert not world.case().enforced
+    world.ask(SetExemption, kind="server", target=SERVER, owner="ops", until=world.now + DAY)
+    assert not world.case().enforced
+    world.ask(PauseAccount, account=SERVER, days=2)
+    world.ask(SetExemption, kind="server", target=SERVER, owner="ops", until=None)
+    assert [hold.reason for hold in world.case().holds] == ["pause"]
+
+
+def test_a_case_that_a_policy_holds_is_not_granted_blocking_by_it() -> None:
+    """The policy gives its connector to an owner who has paused, and asks for no notice any more."""
+    world = aged(70, told="failed", **IN_BRANCH)
+    internet, branch = world.fold.policy.connectors
+    other = Connector(name="plant", kind="on-premises", owner="hq", ranges=("203.0.113.0/24",), mode="enforce")
+    world.adopt(policy_for(version=2, connectors=(internet, branch, other)))
+    world.ask(PauseAccount, account="hq", days=30)
+    to_hq = msgspec.structs.replace(branch, owner="hq")
+    asks_less = msgspec.structs.replace(world.fold.policy.notices, needed_for_blocking=False)
+    policy = policy_for(version=3, connectors=(internet, to_hq, other), notices=asks_less)
+    assert world.kinds(world.adopt(policy, "asks-less")) == ["PolicyAdopted", "CaseHeld"]
+    assert all(not row.block_minutes_per_hour for row in world.case(BRANCH).rows)
 
 
 def test_a_cure_in_a_pause_releases_at_once() -> None:

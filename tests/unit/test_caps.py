@@ -91,9 +91,7 @@ def queue(waiting: int, open_cases: int) -> caps.Queue:
     """So many wait, from START on, an hour apart; all later than what is asked for here."""
     found = caps.Queue()
     found.open_cases = open_cases
-    found.move(
-        (), [caps.Waiter(START + number * HOUR, f"w{number:02}", PRODUCT) for number in reversed(range(waiting))]
-    )
+    found.move((), [caps.Waiter(START + number * HOUR, f"w{number:02}", number) for number in reversed(range(waiting))])
     return found
 
 
@@ -137,7 +135,7 @@ def test_the_cap_grants_or_tells_day_and_place(
     """The larger of both numbers, the room that is left today, and the place behind those that wait."""
     found = caps.in_turn(
         grant(),
-        START + 9000 * HOUR,
+        caps.Waiter(START + 9000 * HOUR, "ex00", 9000),
         queue=queue(waiting, open_cases),
         law=law(blocked, days_ago=days_ago),
         policy=capped(per_day, percent),
@@ -154,7 +152,10 @@ def test_who_waits_longest_comes_first_whoever_is_asked_first() -> None:
     """Places go by when a case fell due first, not by when it is asked again."""
     waiting, full = queue(4, 10), law(1)
     asked = [
-        caps.in_turn(grant(f"w{n:02}"), START + n * HOUR, queue=waiting, law=full, policy=capped(2)) for n in (3, 0, 1)
+        caps.in_turn(
+            grant(f"w{n:02}"), caps.Waiter(START + n * HOUR, f"w{n:02}", n), queue=waiting, law=full, policy=capped(2)
+        )
+        for n in (3, 0, 1)
     ]
     assert isinstance(asked[0], e.BlockingWaits)
     assert asked[0].place == 4
@@ -165,14 +166,16 @@ def test_who_waits_longest_comes_first_whoever_is_asked_first() -> None:
 def test_without_a_cap_and_for_further_rows_nobody_waits() -> None:
     """The cap is of the first blocking row; a policy without the table has none."""
     for policy, newly in ((policy_for(caps=None), True), (capped(1), False)):
-        found = caps.in_turn(grant(newly=newly), START, queue=queue(9, 99), law=law(9), policy=policy)
+        found = caps.in_turn(
+            grant(newly=newly), caps.Waiter(START, "ex00", 1), queue=queue(9, 99), law=law(9), policy=policy
+        )
         assert isinstance(found, e.BlockingGranted)
 
 
 def test_time_that_was_held_is_in_the_day_that_is_told() -> None:
     """Law time is behind UTC by what was held; the day is one of UTC."""
     held = msgspec.structs.replace(law(2), held=5 * HOUR)
-    found = caps.in_turn(grant(), START, queue=queue(0, 9), law=held, policy=capped(2))
+    found = caps.in_turn(grant(), caps.Waiter(START, "ex00", 1), queue=queue(0, 9), law=held, policy=capped(2))
     assert isinstance(found, e.BlockingWaits)
     assert held.utc_of(found.until) == datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -193,6 +196,24 @@ def test_nine_servers_that_are_due_at_once_are_blocked_two_a_day() -> None:
         record = granted[event.server]
         assert record.due == datetime.combine(event.day, datetime.min.time(), UTC)
         assert record.at.date() == event.day
+
+
+def test_two_cases_of_one_server_that_wait_since_one_instant_have_each_a_place() -> None:
+    """Whatever their products are called: the one that is asked first comes first."""
+    world = World(capped(1))
+    products = (reading(), reading("Microsoft Exchange 2007", None))
+    for _ in range(3):
+        see_all(world, 1)
+        for one in products:
+            world.see(one)
+        world.pass_time(HOUR, step=HOUR)
+    waits: list[e.BlockingWaits] = []
+    while not waits:
+        for one in products:
+            world.see(one)
+        waits = [event for event in live_a_day(world, 1) if isinstance(event, e.BlockingWaits)]
+    assert [event.place for event in waits] == [1, 2]
+    assert [event.since for event in waits] == [waits[0].since] * 2
 
 
 def test_the_rows_keep_their_distances_behind_the_day_of_the_grant() -> None:

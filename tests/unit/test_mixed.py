@@ -157,6 +157,33 @@ def test_mixed_once_more_it_is_not_held_again() -> None:
     assert world.case().rows[0].throttle_minutes_per_hour == 10
 
 
+def test_an_exemption_does_not_take_the_hold_away() -> None:
+    """It stands meanwhile, and goes on to be held from its end until the day that was told."""
+    world = mixed()
+    (hold,) = world.case().holds
+    world.ask(SetExemption, kind="server", target=SERVER, owner="ops", until=world.now + 2 * DAY)
+    assert not world.case().enforced
+    world.pass_time(3 * DAY)
+    assert world.case().enforced
+    assert [(one.reason, one.until) for one in world.case().holds] == [("mixed", hold.until)]
+    assert world.case().rows[-1].throttle_minutes_per_hour == 0
+    assert hold.until is not None
+    world.pass_time(hold.until - world.fold.law.now + HOUR)
+    assert world.case().holds == ()
+    assert audited(world) == ""
+
+
+def test_a_hold_that_ends_while_the_case_is_exempt_is_over_after_it() -> None:
+    """Its 14 days are the law's, whatever else spares the case."""
+    world = mixed()
+    world.ask(SetExemption, kind="server", target=SERVER, owner="ops", until=world.now + 20 * DAY)
+    world.pass_time(15 * DAY)
+    assert (world.case().holds, world.case().enforced) == ((), False)
+    world.pass_time(6 * DAY)
+    assert (world.case().holds, world.case().enforced) == ((), True)
+    assert audited(world) == ""
+
+
 def test_it_is_held_for_a_pause_too_where_its_account_is_paused() -> None:
     """And goes on when both are over."""
     world = cured()
