@@ -118,7 +118,7 @@ def read_text(path: str) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the name comes as text and goes no further
+        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - the name comes as text and goes no further
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"

@@ -135,7 +135,8 @@ def findings_text(path: str, findings: tuple[Finding, ...]) -> Iterator[str]:
 
 def mail_text(mail: tuple[StageCost, ...]) -> Iterator[str]:
     """The table of what each stage costs."""
-    yield "Of 100 mails to each stage: how many come late / bounce, if their sender tries again every"
+    yield "Of 100 mails to each stage: how many come late / bounce, if their sender tries again every (where a stage has minutes"
+    yield "of both kinds, by senders that were simulated: right to about 2)"
     yield f"{'stage':>5} {'from day':>9} {'throttle':>9} {'block':>6}" + "".join(f"{n:>12} min" for n in RETRY_MINUTES)
     for stage in mail:
         cells = "".join(f"{cost.delayed_percent:>8.1f} /{cost.bounced_percent:>6.1f}" for cost in stage.costs)

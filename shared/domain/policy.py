@@ -235,6 +235,8 @@ def parse_policy(text: str) -> Policy:
         policy = msgspec.convert(_with_builds(raw), Policy)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"the policy is not TOML: {error}") from error
+    except RecursionError as error:
+        raise PolicyError("the policy is nested too deeply; none needs more than three levels") from error
     except (msgspec.ValidationError, BuildSyntaxError) as error:
         raise PolicyError(f"the policy cannot be read: {error}") from error
     complaints = list(complaints_of(policy))
@@ -263,6 +265,7 @@ def complaints_of(policy: Policy) -> Iterator[str]:
         _check_stages,
         _check_floors,
         _check_connectors,
+        _check_scopes,
         _check_replies,
         _check_protected,
     )
@@ -303,11 +306,17 @@ def _check_connectors(policy: Policy) -> Iterator[str]:
         yield f"connectors: formerly: {name}: {held}, so whose servers they are could not be said"
     if [connector.kind for connector in policy.connectors].count("internet") > 1:
         yield "connectors: only one may be of kind internet"
+
+
+def _check_scopes(policy: Policy) -> Iterator[str]:
     for connector in policy.connectors:
         if connector.kind == "internet" and (connector.ranges or connector.tls_names):
             yield f"connectors: {connector.name} is of kind internet: it is everybody else and names no ranges or TLS names"
         if connector.kind != "internet" and not (connector.ranges or connector.tls_names):
             yield f"connectors: {connector.name} names neither ranges nor TLS names, so nobody can match it"
+        for text in connector.tls_names:
+            if not text or text != text.strip():
+                yield f"connectors: {connector.name}: TLS name {text!r} is blank, or begins or ends with a space: no certificate's does"
         for text in connector.ranges:
             if complaint := complaint_of_range(text):
                 yield f"connectors: {connector.name}: range {text!r}: {complaint}"

@@ -50,6 +50,9 @@ def check_policy(text: str, catalogue: BuildCatalogue) -> Checked:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Checked(findings=(_not_toml(str(error), text),))
+    except RecursionError:
+        deep = "its lists or tables are nested too deeply; no policy needs more than three levels"
+        return Checked(findings=(Finding(line=1, severity="error", text=deep),))
     lines = Lines(text)
     wrong = list(shape_errors(raw))
     read, places = _readable(raw, {path for path, _ in wrong})

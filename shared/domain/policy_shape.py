@@ -41,7 +41,20 @@ def _shape(value: object, kind: Any, path: Path) -> Iterator[Told]:  # noqa: ANN
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            yield path, f"{_name(path)}: {str(error)[:200]}, and reads {str(value)[:_SHOWN]!r}"
+            yield path, f"{_name(path)}: {_wanted(kind, value) or str(error)[:200]}, and reads {str(value)[:_SHOWN]!r}"
+
+
+def _wanted(kind: Any, value: object) -> str:  # noqa: ANN401 - a type
+    """What a word of a fixed choice, or a list of them, may be; "" for other types."""
+    words = get_args(kind)
+    if get_origin(kind) is tuple:
+        words = get_args(words[0])
+    if not words or not all(isinstance(word, str) for word in words):
+        return ""
+    wrong = [str(one) for one in (value if isinstance(value, list) else [value]) if one not in words]
+    near = difflib.get_close_matches(wrong[0], words, n=1) if wrong else []
+    which = f"each of {', '.join(words)}" if get_origin(kind) is tuple else f"one of {', '.join(words)}"
+    return f"must be {which}{f' (did you mean {near[0]}?)' if near else ''}"
 
 
 def _table(value: object, kind: type[msgspec.Struct], path: Path) -> Iterator[Told]:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import pairwise
 
+from shared.domain.build import Build
 from shared.domain.catalogue import BuildCatalogue, branch_of
+from shared.domain.catalogue_rows import Branch
 from shared.domain.floors import FloorWave
 from shared.domain.policy import Connector, Policy, Stage
 from shared.domain.policy_scopes import spelled
@@ -25,14 +27,41 @@ _WARNED_BEFORE_BLOCKING = timedelta(days=30)  # as long as the scheme that we fo
 
 
 def floor_errors(policy: Policy, catalogue: BuildCatalogue) -> Iterator[Told]:
-    """Each floor with builds that no known build of its product meets."""
+    """
+    Each floor with builds that no known build of its product meets, or that names a build of an unknown branch.
+
+    A branch that is written wrongly leaves out the right one, and what a floor leaves out lies below it, however new it is.
+    """
     for number, wave in enumerate(policy.floors):
         known = [row.build for row in catalogue.builds_of_product(wave.product)]
-        if wave.builds and known and not any(wave.floor.accepts(build) for build in known):
+        place, of = ("floors", number, "builds"), f"floors: {wave.product} of {wave.effective}"
+        strange = [build for build in wave.builds if known and not _is_of(wave.product, build, catalogue)]
+        yield from ((place, f"{of}: {_strange(wave.product, build, catalogue)}") for build in strange)
+        if wave.builds and known and not strange and not any(wave.floor.accepts(build) for build in known):
             yield (
-                ("floors", number, "builds"),
-                f"floors: {wave.product} of {wave.effective}: no known build reaches it (the newest is {known[-1]}), so no admin could meet it; if a newer one is out, import a newer catalogue first",
+                place,
+                f"{of}: no known build reaches it (the newest is {known[-1]}), so no admin could meet it; if a newer one is out, import a newer catalogue first",
             )
+
+
+def _is_of(product: str, build: Build, catalogue: BuildCatalogue) -> bool:
+    return any(row.product == product for row in catalogue.builds_of_branch(branch_of(build)))
+
+
+def _strange(product: str, build: Build, catalogue: BuildCatalogue) -> str:
+    """Why *build* belongs in no floor of *product*."""
+    branch = _spelled(branch_of(build))
+    others = {row.product for row in catalogue.builds_of_branch(branch_of(build))}
+    if others:
+        return f"{build} is a build of {', '.join(sorted(others))}"
+    known = list(dict.fromkeys(_spelled(branch_of(row.build)) for row in catalogue.builds_of_product(product)))
+    near = difflib.get_close_matches(branch, known, n=1, cutoff=0.8)
+    hint = f"did you mean {near[0]}?" if near else f"the newest known are {', '.join(known[-3:])}."
+    return f"no known build lies in branch {branch}, of which it names {build}; {hint} If it is new, import a newer catalogue first"
+
+
+def _spelled(branch: Branch) -> str:
+    return ".".join(map(str, branch))
 
 
 def _floor_warnings(policy: Policy, catalogue: BuildCatalogue) -> Iterator[Told]:
@@ -43,7 +72,13 @@ def _floor_warnings(policy: Policy, catalogue: BuildCatalogue) -> Iterator[Told]
             near = difflib.get_close_matches(wave.product, products, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(products)}"
             yield (*place, "product"), f"floors: the catalogue knows no {wave.product!r}, so it accuses nobody; {hint}"
-        accepted = [row for row in catalogue.builds_of_product(wave.product) if wave.floor.accepts(row.build)]
+        known = catalogue.builds_of_product(wave.product)
+        accepted = [row for row in known if wave.floor.accepts(row.build)]
+        if known and len(accepted) == len(known):
+            yield (
+                (*place, "builds"),
+                f"floors: {wave.product} of {wave.effective} accuses nobody: every known build reaches it",
+            )
         if accepted and not any(row.is_public for row in accepted):
             yield (
                 (*place, "builds"),
@@ -84,6 +119,7 @@ def _after(before: FloorWave, number: int, wave: FloorWave, catalogue: BuildCata
 def _connector_warnings(policy: Policy, _: BuildCatalogue) -> Iterator[Told]:
     ranges = [(number, one, network) for number, one in enumerate(policy.connectors) for network in _networks_of(one)]
     yield from _twice(policy.connectors)
+    yield from _never_shown(policy.connectors)
     # In order of their first address, the wider first, a range can only lie within those that are still open.
     open_ranges: list[tuple[Connector, Network]] = []
     inner: dict[int, list[Network]] = {}
@@ -125,6 +161,17 @@ def _twice(connectors: tuple[Connector, ...]) -> Iterator[Told]:
                 ("connectors", number, "ranges"),
                 f"connectors: {one.name}: range {text} is there twice; once is enough",
             )
+
+
+def _never_shown(connectors: tuple[Connector, ...]) -> Iterator[Told]:
+    """TLS names are compared whole, as the certificate spells them but for case."""
+    for number, one in enumerate(connectors):
+        for text in one.tls_names:
+            if "*" in text or text.endswith("."):
+                yield (
+                    ("connectors", number, "tls_names"),
+                    f"connectors: {one.name}: TLS name {text!r} stands for itself only: nothing is filled in for a star, and no certificate's name ends with a dot; list each name",
+                )
 
 
 def _of(connector: Connector, outer: Connector) -> str:

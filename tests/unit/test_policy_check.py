@@ -29,6 +29,7 @@ SHIPPED = shipped_policy_text()
 _BUILDS_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)
 PUBLIC_2016 = max(row.build for row in _BUILDS_2016 if row.is_public)
 PAID_2016 = min(row.build for row in _BUILDS_2016 if row.build > PUBLIC_2016)
+OLDEST_2016 = load_catalogue().builds_of_product(E2016)[0].build
 NEWEST_2016 = load_catalogue().builds_of_branch(FLOOR_2016.branch)[-1].build
 
 
@@ -63,6 +64,76 @@ def test_the_shipped_policy_has_nothing_wrong_or_odd() -> None:
     checked = check_policy(SHIPPED, load_catalogue())
     assert checked.findings == ()
     assert checked.policy == parse_policy(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('mode = "observe"', 'mode = "enforced"', "must be one of observe, enforce (did you mean enforce?)"),
+        ('open_ties = ["connector"', 'open_ties = ["conector"', "must be each of connector, verified"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_told_with_the_choices(old: str, new: str, told: str) -> None:
+    """And with the near one."""
+    checked = check_policy(changed((old, new)), load_catalogue())
+    assert [told in one.text for one in checked.errors] == [True]
+
+
+def test_a_document_that_is_nested_without_end_is_one_error() -> None:
+    """No traceback, whoever reads it."""
+    text = "title = " + "[" * 5000 + "]" * 5000
+    (found,) = check_policy(text, load_catalogue()).errors
+    assert "nested too deeply" in found.text
+    with pytest.raises(PolicyError, match="nested too deeply"):
+        parse_policy(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "warning"),
+    [
+        ("", "is blank", ""),
+        (" mx.acme.example", "begins or ends with a space", ""),
+        ("*.acme.example", "", "stands for itself only"),
+        ("mx.acme.example.", "", "stands for itself only"),
+        ("Mail Gateway 7", "", ""),
+    ],
+)
+def test_tls_names_that_no_certificate_has_are_told(name: str, error: str, warning: str) -> None:
+    """A common name may be anything else."""
+    text = SHIPPED + f'\n[[connectors]]\nname = "acme"\nkind = "partner"\nowner = "x"\ntls_names = ["{name}"]\n'
+    checked = check_policy(text, load_catalogue())
+    assert [error in one.text for one in checked.errors] == [True] * bool(error)
+    told = [one.text for one in checked.findings if one.severity == "warning"]
+    assert [one for one in told if "TLS name" in one and warning in one] == [one for one in told if "TLS name" in one]
+    assert any("TLS name" in one for one in told) == bool(warning)
+
+
+@pytest.mark.parametrize(
+    ("product", "builds", "told"),
+    [
+        (
+            E2016,
+            ("15.1.2570.61",),
+            "no known build lies in branch 15.1.2570, of which it names 15.1.2570.61; did you mean 15.1.2507?",
+        ),
+        (E2016, ("15.1.2507.61", "15.1.9999.1"), "no known build lies in branch 15.1.9999"),
+        ("Microsoft Exchange 2019", ("15.1.2507.61",), "15.1.2507.61 is a build of Microsoft Exchange 2016"),
+        ("Microsoft Exchange 2019", ("0.0.0.0",), "no known build lies in branch 0.0,"),
+        (E2007, ("8.4.83.6",), "the newest known are 8.1, 8.2, 8.3."),
+        (E2016, ("15.1.2507.999",), "no known build reaches it"),
+    ],
+)
+def test_a_floor_names_builds_of_known_branches_of_its_product(
+    product: str, builds: tuple[str, ...], told: str
+) -> None:
+    """One digit that is wrong would leave the right branch out, and accuse every patched server of it."""
+    listed = ", ".join(f'"{build}"' for build in builds)
+    text = (
+        f'{SHIPPED}\n[[floors]]\nproduct = "{product}"\neffective = 2027-06-01\nbuilds = [{listed}]\nsource = "test"\n'
+    )
+    checked = check_policy(text, load_catalogue())
+    assert [told in one.text for one in checked.errors] == [True]
+    assert checked.errors[0].line == text.count("\n") - 1  # the last line but one
 
 
 def test_errors_of_every_kind_are_told_at_once_each_with_its_line() -> None:
@@ -356,6 +427,7 @@ def _wave(product: str, *builds: Build, day: int = 1) -> FloorWave:
         ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2016, day=2))}, []),
         ({"floors": (_wave(E2016, FLOOR_2016), _wave(E2007, day=2))}, []),
         ({"floors": (_wave("Postfix"),)}, ["known: Microsoft Exchange 2003"]),
+        ({"floors": (_wave(E2016, OLDEST_2016),)}, ["accuses nobody: every known build reaches it"]),
         ({"floors": (_wave(E2007), _wave(E2007, day=2))}, ["changes nothing: that floor holds since 2026-01-01"]),
         (
             {"floors": (_wave(E2016, Build(15, 1, 2375, 99), Build(15, 1, 2507, 61)),)},
