@@ -27,13 +27,14 @@ class Ledger:
     """
     Of one case since its day 0: how long throttle rows were in force (law time), and whether blocking was announced.
 
-    asked: what its stages ask for at least; free: a policy was in force, or a signature was given, that needs no notice.
+    asked: what its stages ask for at least; trusted: of some of it the clock is, not rows; free: a policy was in force, or a signature was given, that needs no notice.
     """
 
     asked: timedelta
     throttled: timedelta = timedelta()
     told: bool = False
     free: bool = False
+    trusted: bool = False
     stages: tuple[Stage, ...] = ()
 
 
@@ -108,7 +109,8 @@ class Always:
         book = Ledger(_asked(policy), stages=policy.stages)
         if inherited and before is not None:
             book.throttled = before.throttled
-            book.asked = book.asked if book.stages == before.stages else timedelta()
+            book.trusted = before.trusted or book.stages != before.stages
+            book.asked = timedelta() if book.trusted else book.asked
         return book
 
     def _open(self) -> int:
