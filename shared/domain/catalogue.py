@@ -268,7 +268,7 @@ class BuildCatalogue:
         names = {_update_of(row) for row in held}
         missing: dict[str, BuildRow] = {}
         for row in self._out(product, on):
-            if row.released > since and _update_of(row) not in names:
+            if row.released > since and _update_of(row) not in names and _could_be_installed(row, build):
                 missing.setdefault(_update_of(row), row)
         return list(missing.values())
 
@@ -317,8 +317,12 @@ def _known(row: BuildRow) -> KnownUpdate:
 
 def _update_of(row: BuildRow) -> str:
     """What counts as one update: monthly ones are the same in all branches, rollups belong to their service pack."""
-    monthly = row.security_update and not row.security_update.startswith("RU")
-    return row.security_update if monthly else row.name
+    return row.security_update if row.security_update and not row.is_rollup else row.name
+
+
+def _could_be_installed(row: BuildRow, build: Build) -> bool:
+    """Not what was recalled for a better one, and no rollup of an older service pack than is there."""
+    return not row.is_recalled and not (row.is_rollup and branch_of(row.build) < branch_of(build))
 
 
 def _fixes_until(held: list[BuildRow]) -> date:

@@ -75,6 +75,16 @@ class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
         return "ESU period" not in self.note and self.cumulative_update != "Preview"
 
     @property
+    def is_rollup(self) -> bool:
+        """Whether it is an update rollup: of one service pack, and cumulative within it."""
+        return self.security_update.startswith("RU")
+
+    @property
+    def is_recalled(self) -> bool:
+        """Whether its maker took it back."""
+        return self.note.startswith("recalled")
+
+    @property
     def is_limited(self) -> bool:
         """Whether it holds single fixes only, and not those of the earlier updates of its branch."""
         return "limited package" in self.note

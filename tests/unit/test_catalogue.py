@@ -180,6 +180,14 @@ def test_update_of_the_same_day_is_not_missing() -> None:
     assert assess("14.1.438.0", on=date(2012, 12, 10)).missing == 0
 
 
+def test_what_nobody_can_install_there_is_not_missing() -> None:
+    """A rollup of an older service pack, and one that was recalled for a better one."""
+    build = parse_build("8.3.83.6")
+    names = [update.name for update in load_catalogue().missing("Microsoft Exchange 2007", build, ON)]
+    assert "SP3 RU3v2" in names
+    assert not {"SP3 RU3", "SP2 RU5"} & set(names)
+
+
 def test_hole_is_exploited_only_from_the_day_it_is_known() -> None:
     """Before its entry a hole is open, and not yet known to be exploited."""
     before, after = (assess("15.1.2106.6", on=date(2021, month, 3)) for month in (10, 11))
