@@ -64,6 +64,8 @@ def decide_act(view: View, act: Act, *, at: datetime) -> list[e.Event]:
     server, case = _case_named(view, act)
     if server is None or case is None:
         return _nothing(act, "this case is not open")
+    if isinstance(act, AcknowledgeNotice):
+        return _acknowledge(view, act, server, case, at)
     return _DECIDES_CASE[type(act)](view, act, server, case)
 
 
@@ -299,7 +301,7 @@ def _lift_struck(view: View, act: LiftStruck, at: datetime) -> list[e.Event]:
     return [*_done(act, told), e.ReadingsLifted(server=act.server)]
 
 
-def _acknowledge(view: View, act: AcknowledgeNotice, server: Server, case: Case) -> list[e.Event]:
+def _acknowledge(view: View, act: AcknowledgeNotice, server: Server, case: Case, at: datetime) -> list[e.Event]:
     if case.released_at is not None:
         return _nothing(act, _RELEASED)
     planned = case.kept.planned if case.kept else case.planned
@@ -311,7 +313,7 @@ def _acknowledge(view: View, act: AcknowledgeNotice, server: Server, case: Case)
         server=server.server,
         product=case.product,
         notices=tuple(notice.notice for notice in case.pending),
-        at_law=view.law.now,
+        at_law=view.law.of_utc(at),
     )
     return [*_done(act, "the notice counts as delivered now"), told]
 
@@ -375,6 +377,5 @@ _DECIDES_CASE: dict[type, Callable[[View, Any, Server, Case], list[e.Event]]] = 
     DisputeCase: _dispute,
     ResolveCase: _resolve,
     SignBlocking: _sign,
-    AcknowledgeNotice: _acknowledge,
     CorrectCase: _correct,
 }

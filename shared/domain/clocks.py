@@ -15,7 +15,7 @@ from shared.domain.holds import go_on, hold, hold_now
 from shared.domain.policy import Policy, Tie
 from shared.domain.reprieves import Reprieves
 from shared.domain.schedule import plan_for
-from shared.domain.state import Case, Server
+from shared.domain.state import Case, CaseHold, Law, Server
 from shared.domain.view import View
 
 
@@ -50,6 +50,11 @@ def clocks(
         (server.server, *server.matches), policy.present_name(server.connector), "", server.tie
     )
     paused = reprieves.paused_until(account_of(policy, server.server, connector))
+    # Its account's pause has ended, or is not its account's any more. A case that moved outlasts its own: to the end that was told.
+    of_before = account_of(
+        view.policy, server.server, seen.connector if seen else view.policy.present_name(server.connector)
+    )
+    over = not paused and view.reprieves.paused_until(of_before) is not None
     for case in server.cases:
         if case.released_at is not None:
             continue
@@ -67,8 +72,12 @@ def clocks(
             yield from _held_again(server.server, case, plan, paused=paused)
         elif enforced and paused and case.held_for("pause") is None:
             yield hold_now(server, case, view.law, "pause", ends=paused)
-        elif not paused and case.held_for("pause") is not None:
+        elif not paused and (hold := case.held_for("pause")) is not None and (over or _is_over(hold, view.law)):
             yield go_on(server, case, "pause", now)
+
+
+def _is_over(pause: CaseHold, law: Law) -> bool:
+    return pause.ends is None or law.h >= pause.ends
 
 
 def _peer_noted(reprieves: Reprieves, server: Server, case: Case, seen: Seen | None) -> str:

@@ -65,6 +65,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     below = (
         standing is Standing.BELOW
         and not _outdated(known, facts, floor)
+        and not _cured_since(known, facts, reading.product)
         and who.tie in view.policy.open_ties
         and not facts.imported  # what was imported may release, never accuse
         # nor what an operator said counts no more, of any id that the message matches
@@ -159,6 +160,13 @@ def _outdated(known: Server | None, facts: Facts, floor: Floor | None) -> bool:
     if known is None or floor is None or facts.seen_at >= known.last_seen:
         return False
     return floor.standing(known.reading) is Standing.AT_OR_ABOVE
+
+
+def _cured_since(known: Server | None, facts: Facts, product: str) -> bool:
+    """Whether this was seen before the cure that released its last case, as far as that is known: it says nothing of what came after."""
+    case = known.case_of(product) if known else None
+    past = (case.past if case else known.past_of(product)) if known else None
+    return past is not None and facts.seen_at <= past.cured_at
 
 
 def _may_cure(server: Server | None, facts: Facts, product: str) -> bool:
@@ -293,7 +301,7 @@ def decide_request(view: View, request: AdoptPolicy | ReportNotice | SetFreeze, 
     """Every readable request is recorded with its outcome; what it changes follows."""
     if isinstance(request, ReportNotice):
         # Settling is by the notice itself: told twice or late, it changes nothing more, so age and id do not matter.
-        return _report_notice(view, request)
+        return _report_notice(view, request, at)
     before = decided_before(view, request, at=at)
     if before:
         return before
@@ -313,7 +321,7 @@ def decided_before(view: View, request: AdoptPolicy | SetFreeze | Act, *, at: da
     return []
 
 
-def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
+def _report_notice(view: View, request: ReportNotice, at: datetime) -> list[e.Event]:
     number = request.notice.partition("-")[0]
     server = rehome.home_of(view, request.server, int(number) if number.isdecimal() else 0)
     case = (
@@ -328,7 +336,7 @@ def _report_notice(view: View, request: ReportNotice) -> list[e.Event]:
         product=case.product,
         notice=request.notice,
         outcome=request.outcome,
-        at_law=view.law.now,
+        at_law=view.law.of_utc(at),  # not when H was: blocking may begin so many hours after it at the earliest
     )
     return [e.RequestDecided(request=request, outcome="done", reason=f"notice {request.outcome}"), settled]
 

@@ -173,6 +173,7 @@ def evolve_move(
         target,
         cases=(*target.cases, case),
         hours=_without(target, event.product),
+        past=tuple(past for past in target.past if past.floor.product != event.product),
         moved=tuple(one for one in target.moved if one.case != event.case),  # it may come back
         changed_seq=seq,
         policy_version=policy_version,

@@ -102,10 +102,12 @@ def mixed(event: e.CaseMixed) -> Change:
 
 
 def left_behind(server: Server, case: Case, event: e.CaseEnded) -> Server:
-    """With what *case* leaves to a relapse, now that it has ended; nothing if it was no release that ended it."""
-    if case.past is None or event.expired or event.why:
-        return server
+    """With what *case* leaves to a relapse, now that it has ended; nothing if it expired, and nothing at all if it was wrong."""
     others = [past for past in server.past if past.floor.product != case.product]
+    if event.why:
+        return msgspec.structs.replace(server, past=tuple(others))
+    if case.past is None or event.expired:
+        return server
     return msgspec.structs.replace(
         server, past=tuple(sorted((*others, case.past), key=lambda past: past.floor.product))
     )

@@ -14,7 +14,8 @@ from shared.domain.repeats import Repeat, Repeats
 from shared.domain.schedule import next_due
 from shared.domain.state import Server
 
-Terms = tuple[timedelta, Notices, tuple[FloorWave, ...], tuple[Tie, ...], tuple[Protected, ...]]
+Names = tuple[tuple[str, ...], ...]
+Terms = tuple[timedelta, Notices, tuple[FloorWave, ...], tuple[Tie, ...], tuple[Protected, ...], Names]
 
 
 class Outlook:
@@ -27,6 +28,8 @@ class Outlook:
             policy.floors,
             policy.open_ties,
             policy.protected,
+            # Who is protected by his connector is so under the name that it has now.
+            tuple(one.names for one in policy.connectors) if any(one.connectors for one in policy.protected) else (),
         )
         self._policy = policy
         self._repeats = Repeats(policy)

@@ -76,7 +76,7 @@ def mixes(view: View, server: Server, who: Identity, facts: Facts, reading: Read
 def mixed(view: View, server: str, case: Case, connector: str) -> Iterator[e.Event]:
     """The case is open again; held, unless it was so before."""
     now, policy = view.law.now, view.policy
-    clock = case.past.clock if case.past else timedelta()
+    clock = case.past.clock if case.past and policy.relapses.days else timedelta()
     plan = plan_again(policy, now, clock)
     yield e.CaseMixed(server=server, product=case.product, plan=plan, inherited=clock)
     if not case.mixed:

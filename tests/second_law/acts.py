@@ -164,6 +164,7 @@ def _strike(law: SecondLaw, server: Server, case: Case, why: str) -> str:
             return REFUSED
         server.struck.append(struck)
     server.cases.remove(case)
+    server.past.pop(case.product, None)
     law.told.append(("ended", server.id, case.product, False, why, None))
     return DONE
 
@@ -192,5 +193,5 @@ def _acknowledge(law: SecondLaw, case: Case) -> str:
         return NO_EFFECT
     law.told.append(("acknowledged", case.server, case.product, len(case.pending)))
     case.pending.clear()
-    case.delivered = law.now
+    case.delivered = law.law_of(law.at)
     return DONE

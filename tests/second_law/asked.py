@@ -8,7 +8,7 @@ from shared.domain.policy import Policy
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, SetMode
 from tests.second_law.acts import acts
 from tests.second_law.case import Case
-from tests.second_law.clocks import clocks
+from tests.second_law.clocks import account_of, clocks
 from tests.second_law.due import fall_due
 from tests.second_law.law import SecondLaw
 from tests.second_law.queue import Queue, blocks, cap, place_of
@@ -81,7 +81,7 @@ def _settle(law: SecondLaw, request: ReportNotice) -> None:
             if notice.id == request.notice:
                 case.pending.remove(notice)
                 if request.outcome == "delivered":
-                    case.delivered = law.now
+                    case.delivered = law.law_of(law.at)
                 law.told.append(("decided", "done"))
                 law.told.append(("settled", case.server, case.product, request.outcome))
                 return
@@ -98,12 +98,14 @@ def _adopt(law: SecondLaw, policy: Policy) -> None:
     if policy.version <= law.policy.version or contradicts(policy):
         law.told.append(("decided", "refused"))
         return
+    servers = list(law.servers.values())
+    paused = [case for server in servers if law.pause_of(account_of(law, server)) for case in server.cases]
     law.policy = policy
     law.told.append(("adopted", policy.version))
     room = cap(law)  # of the cases that are open as the policy comes, and by its caps
     queue = [place_of(law, c, c.waits[0]) for s in law.servers.values() for c in s.cases if c.waits]
     stood = {case: case.held_since for s in law.servers.values() for case in s.cases if case.running or case.holds}
-    clocks(law)
+    clocks(law, lets_go=paused)
     terms(law, room, queue, [case for case, held in stood.items() if case.held_since == held])
 
 

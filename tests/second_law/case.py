@@ -58,6 +58,7 @@ class Case:
     signed: dict[int, datetime] = field(default_factory=dict)
     holds: dict[str, datetime | None] = field(default_factory=dict)
     held_since: datetime | None = None
+    paused_to: datetime | None = None
     not_before: datetime | None = None
     lead: timedelta = ZERO
     disputed: bool = False
@@ -65,7 +66,7 @@ class Case:
     mixed: bool = False
     grace: timedelta = ZERO
     cured_at: datetime | None = None
-    past: tuple[timedelta, datetime, Floor] | None = None
+    past: tuple[timedelta, datetime, Floor, datetime] | None = None
     ahead: list[Ahead] = field(default_factory=list)
     pending: list[Notice] = field(default_factory=list)
     told: bool = False

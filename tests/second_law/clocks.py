@@ -1,11 +1,11 @@
 """Which clocks run: modes, exemptions, pauses and the other holds of a case."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import date, datetime
 
 from tests.second_law.case import Case
-from tests.second_law.law import SecondLaw, Server
-from tests.second_law.words import floor_on, names_of
+from tests.second_law.law import EPOCH, SecondLaw, Server
+from tests.second_law.words import DAY, floor_on, names_of
 
 
 def exempt(law: SecondLaw, ids: tuple[str, ...], connector: str, peer: str) -> bool:
@@ -32,6 +32,7 @@ def clocks(
     due: datetime | None = None,
     *,
     starts: bool = True,
+    lets_go: Container[Case] = (),
 ) -> None:
     """Every case starts or stands, as the policy and the exemptions in force say; a pause holds for whose account it is now."""
     for server in sorted(law.servers.values(), key=lambda one: one.id):
@@ -40,14 +41,17 @@ def clocks(
             wanted = wanted and not exempt(law, server.ids, server.connector, case.exempt_peer)
             if wanted is not case.enforced and not case.released and (starts or not wanted):
                 (start if wanted else stop)(law, case, at or law.now)
-            follows_account(law, server, case, at or law.now, due)
+            follows_account(law, server, case, at or law.now, due, over=case in lets_go)
 
 
-def follows_account(law: SecondLaw, server: Server, case: Case, at: datetime, due: datetime | None) -> None:
-    """It is held as long as the account is paused that it has now."""
+def follows_account(
+    law: SecondLaw, server: Server, case: Case, at: datetime, due: datetime | None, *, over: bool = False
+) -> None:
+    """It is held as long as its account is paused; a case that came from another one to the end of that pause, as it was told."""
     paused = law.pause_of(account_of(law, server)) is not None
     if "pause" in case.holds and not paused:
-        goes_on(law, case, "pause", at, due)
+        if over or (case.paused_to is not None and law.h >= case.paused_to):
+            goes_on(law, case, "pause", at, due)
     elif not case.released:
         pauses(law, case, at)
 
@@ -81,6 +85,7 @@ def pauses(law: SecondLaw, case: Case, at: datetime | None = None) -> None:
     """A case that is enforced while its account is paused is held."""
     pause = law.pause_of(account_of(law, law.servers[case.server]))
     if pause is not None and case.enforced and "pause" not in case.holds:
+        case.paused_to = datetime.combine(pause.last + DAY, EPOCH.timetz())
         holds(law, case, "pause", None, at)
 
 
@@ -106,7 +111,9 @@ def end_pause(law: SecondLaw, account: str, used_to: date, at: datetime, due: da
     assert pause is not None
     pause.over = used_to
     law.told.append(("pause over", account, used_to, due))
-    clocks(law, at, lambda server: account_of(law, server) == account, due, starts=False)
+    mine = [server for server in law.servers.values() if account_of(law, server) == account]
+    cases = [case for server in mine for case in server.cases]
+    clocks(law, at, lambda server: server in mine, due, starts=False, lets_go=cases)
 
 
 def end_exemption(law: SecondLaw, kind: str, target: str, at: datetime, due: datetime | None) -> None:

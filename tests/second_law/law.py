@@ -54,7 +54,7 @@ class Server:
     hours: dict[str, set[int]] = field(default_factory=dict)
     below: dict[str, Below] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
-    past: dict[str, tuple[timedelta, datetime, Floor]] = field(default_factory=dict)
+    past: dict[str, tuple[timedelta, datetime, Floor, datetime]] = field(default_factory=dict)
     struck: list[tuple[str, object, object]] = field(default_factory=list)
     news_hour: int = 0
     news: int = 0

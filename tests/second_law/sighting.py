@@ -40,7 +40,16 @@ class Sighting:
         newest = self.server.reading if self.server else reading
         before_patch = self.late and stands(self.floor, newest) == "at or above"
         struck = any(server.strikes(reading) for server in self._known())
-        self.accuses = self.stands == "below" and tie_opens and not (self.imported or before_patch or struck)
+        said_nothing = self.imported or before_patch or struck or self._before_a_cure()
+        self.accuses = self.stands == "below" and tie_opens and not said_nothing
+
+    def _before_a_cure(self) -> bool:
+        """Seen before what released the last case of the product, as long as that is remembered."""
+        if self.server is None:
+            return False
+        case = self.server.case_of(self.reading.product)
+        past = case.past if case else self.server.past.get(self.reading.product)
+        return past is not None and self.seen <= past[3]
 
     def decide(self) -> None:
         """Record it if it is news, then what follows."""
@@ -98,7 +107,7 @@ class Sighting:
         law = self.law
         assert case.past is not None
         held_before, case.released, case.ends = case.mixed, False, None
-        case.start(law.policy, law.now, case.past[0])
+        case.start(law.policy, law.now, case.past[0] if law.policy.relapses.days else None)
         case.mixed, case.past = True, None
         below = law.servers[case.server].below[case.product]
         below.law = max(below.law, law.law_of(self.seen))  # as at an opening
@@ -126,6 +135,7 @@ class Sighting:
         source.cases.remove(case)
         server.cases.append(case)
         server.hours.pop(case.product, None)
+        server.past.pop(case.product, None)
         law.moved[source.id, case.number] = case.server = server.id
         law.told.append(("moved", server.id, case.product, source.id))
 
@@ -202,7 +212,7 @@ class Sighting:
         law = self.law
         case.released, case.waits = True, None
         case.holds.clear()
-        case.past = (case.clock(law.now), law.now, case.floor) if case.enforced else None
+        case.past = (case.clock(law.now), law.now, case.floor, self.seen) if case.enforced else None
         case.cured_at = self.seen
         case.ends = law.now + timedelta(hours=law.policy.release_hours)
         law.told.append(("released", case.server, case.product, self.whose.ids[0]))
@@ -227,6 +237,8 @@ class Sighting:
                     start(self.law, case, self.law.now)
                 elif not wanted and (case.enforced or case.exempt_peer != before):
                     stop(self.law, case, self.law.now)
+                elif case.enforced and server is self.server:
+                    follows_account(self.law, server, case, self.law.now, None)
 
     def _note_peer(self, server: Server, case: Case) -> None:
         """A case remembers the exempt peer for which it stands, for nobody knows otherwise from where its server is seen."""
