@@ -80,7 +80,7 @@ def lacking(account: Account | None, first: date, last: date, per_year: int) -> 
     asked = {first + _DAY * number for number in range((last - first).days + 1)} - used
     for year in range(first.year, last.year + 1):
         wanted, left = _of_year(asked, year), per_year - _of_year(used, year)
-        if wanted > left:
+        if wanted and wanted > left:  # a day that is used already asks for none
             return f"of {year} {max(0, left)} of {per_year} days are left, and {wanted} are asked for"
     return ""
 

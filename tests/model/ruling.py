@@ -14,7 +14,7 @@ class Case:
     clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release.
 
     stood: the law time that it had stood when its rows began. left: what it leaves to a relapse, once released. mixed: it was
-    opened again. held: since and until when it is held as mixed, with its rows of before.
+    opened again. held: since and until when it is held as mixed, with its rows of before. held_until: while it stands, too.
     """
 
     product: str
@@ -29,6 +29,7 @@ class Case:
     left: "Left | None" = None
     mixed: bool = False
     held: "Held | None" = None
+    held_until: int = 0
 
     def stood_at(self, law_now: int) -> int:
         """How long it has stood on its clock, what it inherited and what it was held considered."""

@@ -144,6 +144,7 @@ class Truth:
         (tie, name), known, met = ids[0], self.servers.get(ids[0][1]), w.is_met(reading, floor)
         below = w.is_below(reading, floor) and tie in self.policy.open_ties and not facts.imported
         below = below and not self._comes_late(known, reading, floor, seen)
+        below = below and not self._before_a_cure(known, reading.product, seen)
         lifts = [name for _, name in ids if not facts.imported or seen > self._newest_below(name, reading.product)]
         cured, dropped = self._cured(lifts, reading), self._dropped(lifts, reading.product) if met else []
         full = known is not None and known.news_hour == w.utc_hour(at) and known.news >= NEWS_AN_HOUR
@@ -164,9 +165,10 @@ class Truth:
             other.hours = [hour for hour in other.hours if hour[1] != reading.product]
         for case in cured:
             case.left = Left(case.floor, case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
-            case.ends, case.waiting, case.held = self.law_now + self.policy.release_hours * HOUR, [], None
+            case.ends, case.waiting = self.law_now + self.policy.release_hours * HOUR, []
+            case.held, case.held_until = None, 0
         if mixed is not None and mixed.left is not None:
-            self._open_again(mixed, mixed.left.stood)
+            self._open_again(mixed, mixed.left.stood if self.policy.relapses.days else 0)
         if moves is not None:
             self._move(server, moves, connector, tie)
         elif below and floor is not None:
@@ -178,6 +180,12 @@ class Truth:
         if known is None or seen >= known.seen:
             return False
         return known.reading.product == reading.product and w.is_met(known.reading, floor)
+
+    def _before_a_cure(self, known: Server | None, product: str, seen: int) -> bool:
+        """Seen before what released the last case of the product."""
+        case = known.case_of(product) if known else None
+        left = (case.left if case else known.left.get(product)) if known else None
+        return left is not None and seen <= left.cured
 
     def _newest_below(self, name: str, product: str) -> int:
         """When the newest reading below the floor was seen: what is imported lifts only what it comes after."""
@@ -220,6 +228,7 @@ class Truth:
             server.cases = [one for one in server.cases if one is not case]
         home.cases.append(case)
         home.hours = [hour for hour in home.hours if hour[1] != case.product]
+        home.left.pop(case.product, None)
         self._set_clocks(home, connector, tie)
 
     def _open_again(self, case: Case, stood: int) -> None:
@@ -228,10 +237,13 @@ class Truth:
         self._plan(case, now, enforced=True, stood=stood)
         case.ends = case.left = None
         if not case.mixed:
-            until = now + self.policy.relapses.mixed_days * DAY
-            case.held = Held(now, until, case.rows, case.waiting)
-            case.rows, case.waiting = [w.Span(now, 0, 0)], []
+            case.held_until = now + self.policy.relapses.mixed_days * DAY
+            self._held(case, now)
         case.mixed = True
+
+    def _held(self, case: Case, now: int) -> None:
+        case.held = Held(now, case.held_until, case.rows, case.waiting)
+        case.rows, case.waiting = [w.Span(now, 0, 0)], []
 
     def _dropped(self, ids: list[str], product: str) -> list[Server]:
         servers = [self.servers[name] for name in ids if name in self.servers]
@@ -306,6 +318,8 @@ class Truth:
             )
             if case.ends is None and case.enforced != wanted:
                 self._plan(case, self.law_now, enforced=wanted)
+                if wanted and case.held_until > self.law_now:
+                    self._held(case, self.law_now)
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -348,7 +362,7 @@ class Truth:
         _, case, clock = key
         alive = any(one is case for server in self.servers.values() for one in server.cases)
         if alive and case.clock == clock and case.enforced:
-            case.delivered = self.law_now
+            case.delivered = self._counts_at(self.at)
 
     # -- the ruling -------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,8 @@ def _exempt(law: SecondLaw, act: r.SetExemption) -> str:
             return NO_EFFECT
         end_exemption(law, act.kind, act.target, law.now, None)
         return DONE
-    if act.until is not None and law.exempt.get(key) == act.until:
+    named = act.kind != "connector" or any(c.name == act.target for c in law.policy.connectors)
+    if act.until is not None and named and law.exempt.get(key) == act.until:
         return NO_EFFECT
     if act.until is None or not _may_be_exempt(law, act, act.until):
         return REFUSED

@@ -206,6 +206,8 @@ class Sighting:
         below = server.below.get(product)
         if self.accuses and (below is None or below.seen <= seen):
             server.below[product] = Below(seen, law.law_of(seen))
+        elif self.accuses and below is not None:
+            below.law = max(below.law, law.law_of(seen))  # it is news, however late
         law.told.append(("sighted", server.id, self.accuses))
 
     def _release(self, case: Case) -> None:

@@ -190,6 +190,18 @@ def test_an_account_whose_connector_gets_another_owner_is_paused_no_longer_there
     assert world.case(BRANCH).held_for("pause") is not None
 
 
+def test_a_second_pause_of_one_day_is_allowed_though_the_quota_shrank_meanwhile() -> None:
+    """It asks for no day that is not used already."""
+    world = aged(1, **IN_BRANCH)
+    world.ask(PauseAccount, account="it", days=1)
+    world.ask(ResumeAccount, account="it")
+    world.adopt(policy_for(version=2, pauses=Pauses(days_per_year=0)))
+    assert outcome(world.ask(PauseAccount, account="it", days=1)) == "done"
+    world.ask(ResumeAccount, account="it")
+    assert "2 are asked for" not in reason(world.ask(PauseAccount, account="it", days=2))
+    assert used(world) == [1, 0]
+
+
 def test_a_pause_begins_no_clock_and_neither_does_its_end() -> None:
     """A case of a peer that is exempt no more begins when it is seen next, and no sooner because its owner asks for time."""
     world = aged(35)
