@@ -62,10 +62,8 @@ async def replayed(
     """
     replay = Replay(policy, since=begin, assume_delivered=assume_delivered)
     with counting("records decided again") as tell:
-        async with aclosing(records(settings, file)) as log:
+        async with aclosing(records(settings, file, until=end)) as log:
             async for record, stored in log:
-                if end is not None and record.at > end:
-                    break
                 replay.take(record, stored)
                 tell(replay.seq)
     return replay.report()
