@@ -16,6 +16,7 @@ from services.cli.audit_show import show
 from services.cli.audit_tables import Tables, TablesReport
 from services.cli.bus import each, reading
 from services.cli.log_source import records
+from services.cli.outputs import keep_apart
 from services.cli.progress import Tell, counting
 from services.cli.what_if import what_if
 from shared.domain.errors import ConfigError
@@ -53,6 +54,7 @@ def export(
     """Write the log to FILE: the stored bytes, one record a line, and a last line that seals them; or as Parquet."""
     if source and not parquet:
         raise typer.BadParameter("--of is for --parquet: an export is a file already")
+    keep_apart([file, _part_of(file)], [source])
     settings = common.settings()
     with _replacing(file) as fresh:
         if parquet:
@@ -66,7 +68,7 @@ def export(
 @contextmanager
 def _replacing(file: Path) -> Iterator[Path]:
     """Give another file to write; it takes the place of *file* when all went well, and is gone otherwise."""
-    fresh = file.with_name(file.name + ".part")
+    fresh = _part_of(file)
     try:
         yield fresh
         fresh.replace(file)
@@ -74,6 +76,10 @@ def _replacing(file: Path) -> Iterator[Path]:
         raise ConfigError(f"{file} cannot be written: {error}") from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _part_of(file: Path) -> Path:
+    return file.with_name(file.name + ".part")
 
 
 def _sealed(settings: CommonSettings, fresh: Path) -> tuple[int, str]:

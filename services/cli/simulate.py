@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli import common
+from services.cli.outputs import keep_apart
 from services.cli.policy_check import usable_policy
 from services.cli.progress import counting
 from services.cli.simulate_picture import page_of, picture_of
@@ -41,6 +42,7 @@ def simulate(
     as_json: common.AsJson = False,
 ) -> None:
     """Let a made-up population live under POLICY, by the real rules and the real gate: who is slowed and refused, what it costs."""
+    keep_apart([html, svg], [policy])
     tried = usable_policy(policy)
     files = [(file, make) for file, make in ((html, page_of), (svg, picture_of)) if file is not None]
     for file, _ in files:
