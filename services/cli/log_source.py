@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -149,12 +149,23 @@ def instant_of(text: str) -> datetime:
     An instant from the command line.
 
     Raises:
-        BadParameter: it is none, or has no zone.
+        BadParameter: it is none, has no zone, or is none in UTC.
     """
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no instant: write it as 2026-11-24T11:00Z") from error
     if instant.tzinfo is None:
-        raise typer.BadParameter(f"{text!r} has no zone: write {text}Z for UTC")
-    return instant.astimezone(UTC)
+        raise typer.BadParameter(f"{text!r} has no zone: write {_with_time(text)}Z for UTC")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:  # of the first and the last day that there are
+        raise typer.BadParameter(f"{text!r} lies beyond the calendar in UTC: write it as 2026-11-24T11:00Z") from error
+
+
+def _with_time(text: str) -> str:
+    """A day alone takes no zone: with its first minute it does."""
+    try:
+        return f"{date.fromisoformat(text)}T00:00"
+    except ValueError:
+        return text

@@ -18,6 +18,7 @@ from shared.domain.population import first_day
 from shared.domain.simulate import Simulated, Simulation, everybody_enforced
 
 _MOST_SERVERS, _MOST_DAYS = 100_000, 1_830
+_END = date(9900, 1, 1)  # what falls due behind the last day must have a date, too
 
 
 def register(app: typer.Typer) -> None:
@@ -72,9 +73,17 @@ def _day(text: str) -> date | None:
 
 
 def simulated(policy: Policy, *, seed: int, servers: int, days: int, begin: date | None = None) -> Simulated:
-    """The whole time, with a bar while somebody watches."""
+    """
+    The whole time, with a bar while somebody watches.
+
+    Raises:
+        CommandError: it would lead beyond the calendar.
+    """
+    first = begin or first_day(policy)
+    if first.toordinal() + days > _END.toordinal():
+        raise common.CommandError(f"{first} is too late to begin on: all days must lie before the year {_END.year}")
     with counting("days", of=days) as tell:
-        year = Simulation(policy, seed=seed, servers=servers, begin=begin or first_day(policy))
+        year = Simulation(policy, seed=seed, servers=servers, begin=first)
         for number in range(days):
             year.day()
             tell(number + 1)
