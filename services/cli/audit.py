@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from importlib import import_module
@@ -16,10 +17,12 @@ from services.cli.audit_show import show
 from services.cli.audit_tables import Tables, TablesReport
 from services.cli.bus import each, reading
 from services.cli.log_source import records
+from services.cli.outputs import keep_apart
 from services.cli.progress import Tell, counting
 from services.cli.what_if import what_if
 from shared.domain.errors import ConfigError
 from shared.domain.events import chain
+from shared.domain.fold import RULES
 from shared.domain.verify import Audit, VerifyReport, seal, verify_export
 from shared.messaging import topics as t
 from shared.runtime.settings import CommonSettings
@@ -32,9 +35,14 @@ _LONGEST_LINE = 2_000_000  # above any record that the bus takes; what is longer
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What `audit verify` found. source: a file, or the topic; tables: None where a file was read."""
+    """
+    What `audit verify` found.
+
+    verdict: what that proves, in a sentence. source: a file, or the topic; tables: None where a file was read.
+    """
 
     ok: bool
+    verdict: str
     source: str
     log: VerifyReport
     tables: TablesReport | None = None
@@ -53,6 +61,7 @@ def export(
     """Write the log to FILE: the stored bytes, one record a line, and a last line that seals them; or as Parquet."""
     if source and not parquet:
         raise typer.BadParameter("--of is for --parquet: an export is a file already")
+    keep_apart([file, _part_of(file)], [source])
     settings = common.settings()
     with _replacing(file) as fresh:
         if parquet:
@@ -66,7 +75,7 @@ def export(
 @contextmanager
 def _replacing(file: Path) -> Iterator[Path]:
     """Give another file to write; it takes the place of *file* when all went well, and is gone otherwise."""
-    fresh = file.with_name(file.name + ".part")
+    fresh = _part_of(file)
     try:
         yield fresh
         fresh.replace(file)
@@ -74,6 +83,10 @@ def _replacing(file: Path) -> Iterator[Path]:
         raise ConfigError(f"{file} cannot be written: {error}") from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _part_of(file: Path) -> Path:
+    return file.with_name(file.name + ".part")
 
 
 def _sealed(settings: CommonSettings, fresh: Path) -> tuple[int, str]:
@@ -112,10 +125,20 @@ async def _copy(settings: CommonSettings, out: BinaryIO) -> tuple[int, str]:
 @app.command()
 def verify(
     file: Annotated[Path | None, typer.Argument(help="An export; without it the log itself, and the tables.")] = None,
+    noted: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HASH", help="The head that an earlier audit told: the log must come by it."),
+    ] = None,
     as_json: common.AsJson = False,
 ) -> None:
-    """Check the chain, fold the log again, decide it again. Exit code 1, and the first wrong seq, if anything is off."""
-    found = _verify_file(file) if file else asyncio.run(_verify_topic(common.settings()))
+    """
+    Check the chain, fold the log again, decide it again. Exit code 1, and the first wrong seq, if anything is off.
+
+    With --head also if no record has that hash, so that a log that was written anew or cut off is found.
+    What older or newer rules decided is not decided again; the verdict says so, and the exit code is 0.
+    """
+    head = "" if noted is None else _head_of(noted)
+    found = _verify_file(file, head) if file else asyncio.run(_verify_topic(common.settings(), head))
     if as_json:
         common.echo_json(found)
     else:
@@ -123,17 +146,26 @@ def verify(
             typer.echo(line)
     if not found.ok:
         if not as_json:
-            common.fail(_verdict(found))
+            common.fail(f"audit: {found.verdict}")
         raise typer.Exit(1)
 
 
-def _verify_file(file: Path) -> Verified:
+def _head_of(text: str) -> str:
+    """Raises: BadParameter: *text* is no hash."""
+    if not re.fullmatch("[0-9a-f]{64}", text.lower()):
+        raise typer.BadParameter(
+            f"--head {text!r} is no hash of a record: it has 64 hex digits, as `audit verify` told"
+        )
+    return text.lower()
+
+
+def _verify_file(file: Path, noted: str) -> Verified:
     try:
         with file.open("rb") as content, counting("records checked") as tell:
-            report = verify_export(_lines(content, tell))
+            report = verify_export(_lines(content, tell), noted=noted)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
-    return Verified(ok=report.ok, source=str(file), log=report)
+    return _verified(str(file), report)
 
 
 def _lines(content: BinaryIO, tell: Tell) -> Iterator[bytes]:
@@ -144,10 +176,10 @@ def _lines(content: BinaryIO, tell: Tell) -> Iterator[bytes]:
         tell(count)
 
 
-async def _verify_topic(settings: CommonSettings) -> Verified:
+async def _verify_topic(settings: CommonSettings, noted: str) -> Verified:
     """Tables first, then the log: so the log holds everything that the tables are made of."""
     tables = await Tables.read(settings)
-    audit = Audit()
+    audit = Audit(noted=noted)
     with counting("records checked") as tell:
         async with reading(settings) as consumer, aclosing(each(settings, consumer, t.LOG)) as log:
             async for record in log:
@@ -155,10 +187,12 @@ async def _verify_topic(settings: CommonSettings) -> Verified:
                     break
                 tables.compare_at(audit.seq, audit.fold)
                 tell(audit.seq)
-    report, compared = audit.report(), tables.report()
-    return Verified(
-        ok=report.ok and compared.ok, source=f"topic {settings.topic_prefix}{t.LOG}", log=report, tables=compared
-    )
+    return _verified(f"topic {settings.topic_prefix}{t.LOG}", audit.report(), tables.report())
+
+
+def _verified(source: str, log: VerifyReport, tables: TablesReport | None = None) -> Verified:
+    ok = log.ok and (tables is None or tables.ok)
+    return Verified(ok=ok, verdict=_verdict(log, tables), source=source, log=log, tables=tables)
 
 
 def sentences(found: Verified) -> Iterator[str]:
@@ -172,9 +206,12 @@ def sentences(found: Verified) -> Iterator[str]:
             yield f"From record {epoch.first_seq} on rules {epoch.rules} of patchgate {epoch.version} decided, which are not this one's: not decided again."
     if found.tables is not None:
         yield from _of_tables(found.tables)
-    yield f"Head: {log.head or 'none'} (note it: the next audit must come by it)."
+    if log.noted_head_seq is not None:
+        yield f"The head noted earlier is the hash of record {log.noted_head_seq}."
+    if log.ok:  # whoever notes the head of a log that is not whole would ask for it in vain
+        yield f"Head: {log.head} (note it: the next audit must come by it, with --head)."
     if found.ok:
-        yield "All right."
+        yield found.verdict
 
 
 def _of_tables(tables: TablesReport) -> Iterator[str]:
@@ -185,7 +222,26 @@ def _of_tables(tables: TablesReport) -> Iterator[str]:
     yield from (f"  {difference}" for difference in tables.differences)
 
 
-def _verdict(found: Verified) -> str:
-    if not found.log.ok:
-        return f"audit: the first wrong record is {found.log.first_wrong_seq}: {found.log.what}"
-    return f"audit: the log is right, the tables differ from it: {found.tables.differences[0] if found.tables else ''}"
+def _verdict(log: VerifyReport, tables: TablesReport | None) -> str:
+    if not log.ok:
+        return (
+            log.what if log.first_wrong_seq is None else f"the first wrong record is {log.first_wrong_seq}: {log.what}"
+        )
+    if tables is not None and not tables.ok:
+        return f"the log is right, the tables differ from it: {tables.differences[0]}"
+    return " ".join(_of_whole(log))
+
+
+def _of_whole(log: VerifyReport) -> Iterator[str]:
+    """All right, or which records were only seen to be whole."""
+    ends = [*(epoch.first_seq - 1 for epoch in log.epochs[1:]), log.records]
+    left = [(epoch, end) for epoch, end in zip(log.epochs, ends, strict=True) if not epoch.decided_again]
+    if not left:
+        yield "All right."
+        return
+    yield "Whole."
+    for epoch, end in left:
+        kind = "older" if epoch.rules < RULES else "newer"
+        yield f"Records {epoch.first_seq} to {end} were decided by {kind} rules ({epoch.rules}; this patchgate has {RULES}) and were not decided again."
+    if not log.decided_again:
+        yield "Not one decision was: to have them decided again, audit with the patchgate that has those rules."

@@ -59,10 +59,8 @@ def show(
 async def _shown(settings: CommonSettings, file: Path | None, at: datetime, server: str) -> Shown:
     fold = Fold(parse_policy(shipped_policy_text()))
     with counting("records folded") as tell:
-        async with aclosing(records(settings, file)) as log:
+        async with aclosing(records(settings, file, until=at)) as log:
             async for record, stored in log:
-                if record.at > at:
-                    break
                 fold.apply(record, stored)
                 tell(record.seq)
     return shown_of(fold, at, server, settings)

@@ -13,6 +13,7 @@ import typer
 from services.cli import common, postconf
 from services.cli.init_found import Found, found_in
 from services.cli.init_text import first_policy
+from services.cli.outputs import keep_apart
 from shared.domain.errors import ConfigError
 
 File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The policy to write.")]
@@ -50,6 +51,7 @@ def init(
     """Write a first policy in observe mode, out of the settings of your Postfix; nothing else is changed."""
     if saved and config_dir:
         raise typer.BadParameter("--postconf reads what was printed, --config-dir asks: name one")
+    keep_apart([file, _fresh_of(file)], [saved, *_configs(config_dir)])
     if os.path.lexists(file) and not force:
         raise common.CommandError(f"{file} is there already and stays as it is: name another file, or say --force")
     found, source = _saved(saved) if saved else _asked(config_dir)
@@ -87,8 +89,17 @@ def _asked(config_dir: str) -> tuple[Found, str]:
     return found_in(said, own_machine=True, made=frozenset(said.keys() - written.keys())), source
 
 
+def _configs(config_dir: str) -> list[Path]:
+    """What postconf reads there."""
+    return [Path(config_dir) / name for name in ("main.cf", "master.cf")] if config_dir else []
+
+
+def _fresh_of(file: Path) -> Path:
+    return file.with_name(f".{file.name}.new")
+
+
 def _write(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.new")
+    fresh = _fresh_of(file)
     try:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(file)  # a whole file or none

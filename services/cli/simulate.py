@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli import common
+from services.cli.outputs import keep_apart
 from services.cli.policy_check import usable_policy
 from services.cli.progress import counting
 from services.cli.simulate_picture import page_of, picture_of
@@ -17,6 +18,7 @@ from shared.domain.population import first_day
 from shared.domain.simulate import Simulated, Simulation, everybody_enforced
 
 _MOST_SERVERS, _MOST_DAYS = 100_000, 1_830
+_END = date(9900, 1, 1)  # what falls due behind the last day must have a date, too
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +43,7 @@ def simulate(
     as_json: common.AsJson = False,
 ) -> None:
     """Let a made-up population live under POLICY, by the real rules and the real gate: who is slowed and refused, what it costs."""
+    keep_apart([html, svg], [policy])
     tried = usable_policy(policy)
     files = [(file, make) for file, make in ((html, page_of), (svg, picture_of)) if file is not None]
     for file, _ in files:
@@ -70,9 +73,17 @@ def _day(text: str) -> date | None:
 
 
 def simulated(policy: Policy, *, seed: int, servers: int, days: int, begin: date | None = None) -> Simulated:
-    """The whole time, with a bar while somebody watches."""
+    """
+    The whole time, with a bar while somebody watches.
+
+    Raises:
+        CommandError: it would lead beyond the calendar.
+    """
+    first = begin or first_day(policy)
+    if first.toordinal() + days > _END.toordinal():
+        raise common.CommandError(f"{first} is too late to begin on: all days must lie before the year {_END.year}")
     with counting("days", of=days) as tell:
-        year = Simulation(policy, seed=seed, servers=servers, begin=begin or first_day(policy))
+        year = Simulation(policy, seed=seed, servers=servers, begin=first)
         for number in range(days):
             year.day()
             tell(number + 1)

@@ -13,6 +13,7 @@ from services.cli import common
 from services.cli.log_source import instant_of, records
 from services.cli.policy_check import usable_policy
 from services.cli.progress import counting
+from shared.domain.errors import PatchgateError
 from shared.domain.policy import Policy
 from shared.domain.whatif import Difference, Replay, WhatIf
 from shared.runtime.settings import CommonSettings
@@ -58,22 +59,47 @@ async def replayed(
     Both worlds, side by side.
 
     Raises:
-        PatchgateError: the log cannot be read, or does not follow.
+        PatchgateError: the log cannot be read, does not follow, or holds nothing of the time that was asked about.
     """
     replay = Replay(policy, since=begin, assume_delivered=assume_delivered)
     with counting("records decided again") as tell:
-        async with aclosing(records(settings, file)) as log:
+        async with aclosing(records(settings, file, until=end)) as log:
             async for record, stored in log:
-                if end is not None and record.at > end:
-                    break
                 replay.take(record, stored)
                 tell(replay.seq)
-    return replay.report()
+    if not replay.seq and end is not None:
+        raise await _begins_later(settings, file, end)
+    found = replay.report()
+    if found.since is None:
+        raise _never_held(found, end)
+    return found
+
+
+async def _begins_later(settings: CommonSettings, file: Path | None, end: datetime) -> PatchgateError:
+    async with aclosing(records(settings, file)) as log:
+        async for record, _ in log:
+            return common.CommandError(
+                f"the log begins at {_second(record.at)}, after --to ({_second(end)}): there is nothing to decide again"
+            )
+    return common.CommandError("there is no record in this log; nothing can be decided again")
+
+
+def _never_held(found: WhatIf, end: datetime | None) -> PatchgateError:
+    last = _second(found.until)
+    if end is not None:
+        return common.CommandError(
+            f"no record was written from --from to --to, the last one before at {last}: the other policy would never hold"
+        )
+    return common.CommandError(f"the log ends at {last}, before --from: the other policy would never hold")
+
+
+def _second(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%SZ}" if at else ""
 
 
 def what_if_text(found: WhatIf) -> Iterator[str]:
     """In words and as a table."""
-    since = f"from {found.since:%Y-%m-%d %H:%MZ} on" if found.since else "never, for the log ends before"
+    since = f"from {found.since:%Y-%m-%d %H:%MZ} on" if found.since else "never"
     until = f"{found.until:%Y-%m-%d %H:%MZ}" if found.until else ""
     yield f"{found.records} records up to {until}; the other policy held {since}; {found.inputs} inputs decided again."
     yield f"{'':<8}{'equal':>9}{'differ':>9}"

@@ -28,6 +28,7 @@ from shared.domain.records import Origin, ServerSeen
 _BROKEN = (PatchgateError, ValueError, ArithmeticError, LookupError)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _SHOWN = 80
+_WITHOUT_NOTED = "no record has the noted head {}: the log was cut off before it or written anew, or is another one"
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +44,11 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """
     What an audit found.
 
-    records: how many are right, from the first on. first_wrong_seq, what: the first that is not, and why.
-    decided_again, taken_as_given, other_rules: of the right ones; they add up to records, checkpoints apart.
-    digest: of the state they fold to; head: hash of the last of them, to be noted and compared with at the next audit.
+    records: how many are right, from the first on. first_wrong_seq: the first that is not; None where none is. what: why not ok.
+    decided_again, taken_as_given, other_rules: of the right ones; they add up to records, checkpoints apart. Those of other
+    rules were not decided again.
+    digest: of the state they fold to; head: hash of the last of them, to be noted and asked for at the next audit.
+    noted_head_seq: of which record the head is that was asked for; None where nobody asked, or none has it.
     """
 
     ok: bool
@@ -60,6 +63,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     servers: int
     digest: str
     head: str
+    noted_head_seq: int | None = None
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="log-export-end.v1"):
@@ -86,15 +90,18 @@ class Audit:
     Checks stored records as they come: `take` each, then `report`.
 
     fold: the state that the records so far make. Memory: the state, and the consequences of one input.
+    noted: the head of an earlier audit, which the log must come by; "" for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, noted: str = "") -> None:
         self.fold = Fold(parse_policy(shipped_policy_text()))
         self._step: _Step | None = None
         self._inputs: dict[tuple[str, int], int] = {}
         self._epochs: list[Epoch] = []
         self._counts = dict.fromkeys(("decided", "given", "other", "checkpoints"), 0)
-        self._wrong = ""
+        self._wrong, self._record_wrong = "", True
+        self._noted = noted
+        self._noted_seq: int | None = None
 
     @property
     def seq(self) -> int:
@@ -114,24 +121,33 @@ class Audit:
         except _BROKEN as error:
             self._wrong = str(error) or type(error).__name__
             return False
+        if self.fold.law.head == self._noted:
+            self._noted_seq = record.seq
         self._counts[counted] += 1
         return True
 
-    def refuse(self, what: str) -> None:
-        """Something outside the records is wrong behind the last one: the report says so, if nothing was wrong before."""
-        self._wrong = self._wrong or what
+    def refuse(self, what: str, *, record: bool = True) -> None:
+        """
+        Something is wrong behind the last right record: the report says so, if nothing was wrong before.
+
+        record: whether it is the next record that is wrong or missing; else all that are there are right.
+        """
+        if not self._wrong:
+            self._wrong, self._record_wrong = what, record
 
     def report(self) -> VerifyReport:
         """What was found."""
         if self._step and self._step.rest:
             self.refuse(f"the log ends where {_tag(self._step.rest[0])} must follow")
         if not self.seq:
-            self.refuse("there is no record")
+            self.refuse("there is no record", record=False)
+        if self._noted and self._noted_seq is None:
+            self.refuse(_WITHOUT_NOTED.format(self._noted), record=False)
         counts = self._counts
         return VerifyReport(
             ok=not self._wrong,
             records=self.seq,
-            first_wrong_seq=self.seq + 1 if self._wrong else None,
+            first_wrong_seq=self.seq + 1 if self._wrong and self._record_wrong else None,
             what=self._wrong,
             epochs=tuple(self._epochs),
             decided_again=counts["decided"],
@@ -141,6 +157,7 @@ class Audit:
             servers=len(self.fold.servers),
             digest=self.fold.digest(),
             head=self.fold.law.head if self.seq else "",
+            noted_head_seq=self._noted_seq,
         )
 
     # -- one record -------------------------------------------------------------------------------------------------
@@ -241,17 +258,38 @@ class Audit:
         return "decided"
 
 
-def verify_export(lines: Iterable[bytes]) -> VerifyReport:
-    """Audit an export from its *lines*, each with its line end."""
-    audit = Audit()
+def verify_export(lines: Iterable[bytes], *, noted: str = "") -> VerifyReport:
+    """Audit an export from its *lines*, each with its line end. noted: as `Audit` takes it."""
+    audit = Audit(noted=noted)
     last = b""
     for line in lines:
         if last and not audit.take(last.removesuffix(b"\n")):
             return audit.report()
         last = line
-    if last != seal(audit.seq, audit.fold.law.head if audit.seq else "") + b"\n":
-        audit.refuse(_without_seal(last, audit.seq))
+    _check_seal(audit, last)
     return audit.report()
+
+
+def _check_seal(audit: Audit, last: bytes) -> None:
+    """Whether *last*, the last line, is the seal of what *audit* took."""
+    expected = seal(audit.seq, audit.fold.law.head if audit.seq else "") + b"\n"
+    if last == expected or not last:
+        return
+    if (audit.seq and expected.startswith(last)) or (_is_record(last) and audit.take(last.removesuffix(b"\n"))):
+        audit.refuse(
+            f"the export does not end with its seal: the {audit.seq} records that are there are right, and others may have been"
+            " cut off behind them; export it again",
+            record=False,
+        )
+    audit.refuse(_without_seal(last, audit.seq))
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        e.decode_log(line)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def seal(records: int, head: str) -> bytes:

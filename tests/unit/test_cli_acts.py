@@ -165,6 +165,8 @@ def test_a_case_that_is_over_is_asked_for_by_its_number(shell: Shell) -> None:
         (["exempt", SERVER, "--why", "x", "--days", "1"], "--owner NAME and --why TEXT"),
         (["exempt", SERVER, "--owner", "ben", "--days", "1", "--why", ""], "--owner NAME and --why TEXT"),
         (["exempt", SERVER, "--owner", "ben", "--until", "2026-12-24T18:00"], "has no zone: write 2026-12-24T18:00Z"),
+        (["exempt", SERVER, "--owner", "ben", "--until", "2026-12-24"], "no zone: write 2026-12-24T00:00Z for UTC"),
+        (["exempt", SERVER, "--owner", "ben", "--until", "9999-12-31T23:59-23:00"], "beyond the calendar in UTC"),
         (["exempt", SERVER, "--owner", "ben", "--until", "soon"], "'soon' is no instant"),
         (["exempt", SERVER, "--owner", "ben", "--days", "367"], "less than or equal to 366"),
         (["exempt", "192.0.2.0/24", "--lift"], "192.0.2.0/24 is no address; one address is meant"),

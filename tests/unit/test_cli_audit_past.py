@@ -76,6 +76,9 @@ def test_a_server_is_explained_as_it_was(export: Path, capsys: pytest.CaptureFix
     ("at", "code", "told"),
     [
         ("2026-11-24T11:00", 2, "has no zone: write 2026-11-24T11:00Z"),
+        ("2026-12-24", 2, "has no zone: write 2026-12-24T00:00Z for UTC"),
+        ("0001-01-01T00:00+23:00", 2, "lies beyond the calendar in UTC: write it as 2026-11-24T11:00Z"),
+        ("9999-12-31T23:59-23:00", 2, "lies beyond the calendar in UTC: write it as 2026-11-24T11:00Z"),
         ("yesterday", 2, "is no instant"),
         ("2020-01-01T00:00Z", 1, "there was no state yet"),
     ],
@@ -125,12 +128,44 @@ def test_what_if_tells_a_table_and_json(export: Path, tmp_path: Path, capsys: py
     assert "1 policies that were adopted in that time were left out." in text
     whole = answer(capsys, "audit", "what-if", str(file), str(export))
     assert whole["differing"]
-    since = ["--from", (START + timedelta(days=10)).isoformat(), "--to", (START + timedelta(days=20)).isoformat()]
+    since = ["--from", (START + timedelta(hours=6)).isoformat(), "--to", (START + timedelta(days=20)).isoformat()]
     part = answer(capsys, "audit", "what-if", str(file), str(export), *since)
     assert part["differing"] == {}
     assert datetime.fromisoformat(str(part["until"])) <= START.astimezone(UTC) + timedelta(days=20)
     assert run(["audit", "what-if", str(file), str(export), "--from", since[3], "--to", since[1]]) == 2
     assert "--to lies before --from" in capsys.readouterr().err
+
+
+def test_what_if_outside_the_log_is_one_sentence(
+    world: World, export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the end or the beginning, and compares nothing with nothing."""
+    file = tmp_path / "policy.toml"
+    file.write_text(policy_text(policy_for()))
+    first, last = (f"{world.log[place][0].at:%Y-%m-%d %H:%M:%SZ}" for place in (0, -1))
+    gap = next(
+        n for n in range(1, len(world.log)) if world.log[n][0].at - world.log[n - 1][0].at > timedelta(minutes=3)
+    )
+    before = world.log[gap - 1][0].at
+    in_gap = [
+        "--from",
+        (before + timedelta(minutes=1)).isoformat(),
+        "--to",
+        (before + timedelta(minutes=2)).isoformat(),
+    ]
+    for bounds, told in (
+        (["--from", "2030-01-01T00:00Z"], f"the log ends at {last}, before --from: the other policy would never hold"),
+        (
+            ["--to", "2020-01-01T00:00Z"],
+            f"the log begins at {first}, after --to (2020-01-01 00:00:00Z): there is nothing",
+        ),
+        (in_gap, f"no record was written from --from to --to, the last one before at {before:%Y-%m-%d %H:%M:%SZ}"),
+    ):
+        for more in ([], ["--json"]):
+            assert run(["audit", "what-if", str(file), str(export), *bounds, *more]) == 1
+            found = capsys.readouterr()
+            assert (found.out, found.err.count("\n")) == ("", 1)
+            assert told in found.err
 
 
 def test_what_if_and_show_can_send_nothing(export: Path, tmp_path: Path) -> None:

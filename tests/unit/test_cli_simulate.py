@@ -99,6 +99,8 @@ def test_the_command_tells_json_and_writes_files(tmp_path: Path, capsys: pytest.
         (("--servers", "0"), "--servers"),
         (("--days", "99999"), "--days"),
         (("--from", "tomorrow"), "'tomorrow' is no day"),
+        (("--from", "9999-12-31"), "9999-12-31 is too late to begin on: all days must lie before the year 9900"),
+        (("--from", "9899-12-31", "--days", "2"), "9899-12-31 is too late"),
         (("--svg", "/nowhere/at/all.svg"), "there is no directory /nowhere/at"),
     ],
 )

@@ -15,6 +15,7 @@ from services.cli.look.report import Report, as_csv, report_of
 from services.cli.look.scan import scan
 from services.cli.look.screen import show
 from services.cli.look.watched import SOME_NOT_READ, OwnNames, Paths, nothing_in, spooled, watched
+from services.cli.outputs import keep_apart
 from shared.domain.catalogue import load_catalogue
 from shared.domain.policy import parse_policy, shipped_policy_text
 
@@ -57,6 +58,7 @@ def look(
     Exit codes: 0 all was read; 1 nothing could be read; 2 wrong command line; 3 something could not be read; 4 with
     --check, a server is below its floor.
     """
+    keep_apart([html], [*paths, policy])
     chosen = parse_policy(read_text(policy) if policy else shipped_policy_text())
     with spooled(paths) as there, watched("look") as progress:
         scanned = scan(there, own=frozenset(name.lower() for name in own), jobs=jobs, progress=progress)
