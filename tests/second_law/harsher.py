@@ -22,7 +22,7 @@ from shared.domain.fold import Fold, Written
 from shared.domain.policy import Policy, Relapses
 from shared.domain.state import decision_of
 from tests.second_law.twins import Move
-from tests.second_law.words import who
+from tests.second_law.words import floor_on, stands, who
 
 Key = tuple[str, str]
 Numbers = dict[int, Key]
@@ -65,6 +65,7 @@ class World:
         meant = self._meant(message[0]) if message else None
         if message is not None and meant is not None:
             self._note(self.fold.take(meant, message[1], at=at))
+            self._note_cure(meant, at)
         self._deliver(at)
 
     def _pass_to(self, h: datetime) -> None:
@@ -130,6 +131,14 @@ class World:
         """Messages of an id that a case left for a better one: who is seen by either is met by the case in one world only."""
         gone = {name for name, server in self.fold.servers.items() if server.moved}
         return {(ids, product) for ids, product in self.spoken if gone.intersection(ids)}
+
+    def _note_cure(self, message: Any, at: datetime) -> None:
+        """A patched reading clears its product, whether or not there was anything to clear; nobody remembers that."""
+        if isinstance(message, r.ServerSeen) and message.reading is not None:
+            product = message.reading.product
+            floor = floor_on(self.fold.policy, product, message.facts.seen_at.date())
+            if stands(floor, message.reading) == "at or above":
+                self._cleared |= dict.fromkeys(((one, product) for one in who(message.facts, self.fold.policy).ids), at)
 
     def stale(self) -> set[Message]:
         """Messages of a server that such an hour counts against: in order the case that was there took it in."""
