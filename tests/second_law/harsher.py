@@ -263,16 +263,21 @@ def compare(
                 raise Harsher(f"{key} by {helped}: {row}, and without {theirs.get(key)}, at {one[0]}, move {number}")
 
 
-def comes_late(message: Any) -> bool:
-    """A live sighting: an imported cure counts only while nothing newer accuses, so a late one may clear nothing at all."""
-    return isinstance(message, r.ServerSeen) and not message.facts.imported
+def comes_late(message: Any, at: datetime) -> bool:
+    """
+    A live sighting, of a clock that is not ahead.
+
+    An imported cure counts only while nothing newer accuses, so a late one may clear nothing at all. What was seen in the future
+    counts as seen when it came, and so in another hour.
+    """
+    return isinstance(message, r.ServerSeen) and not message.facts.imported and message.facts.seen_at <= at
 
 
 def delayed(policy: Policy, moves: list[Move], numbers: Numbers, drawn: random.Random) -> str:
     """A life in which some sightings come late, and the same in order; compared from the last arrival on, for cures come late, too."""
     heard = (r.ServerSeen, r.SetFreeze)  # an act may find its case not there yet: what it does is another matter
     moves = [move if move[3] and isinstance(move[3][0], heard) else (*move[:3], None) for move in moves]
-    seen = [n for n, move in enumerate(moves) if move[3] is not None and comes_late(move[3][0])]
+    seen = [n for n, move in enumerate(moves) if move[3] is not None and comes_late(move[3][0], move[0])]
     if not seen:
         return "nothing"
     chosen = drawn.sample(seen, min(len(seen), 3))
