@@ -9,7 +9,7 @@ queue moves up), expiry and relapses (a case that stood still is remembered long
 import random
 from collections import Counter
 from collections.abc import Container, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -30,6 +30,7 @@ Message = tuple[tuple[str, ...], str]
 Harshness = dict[Message, tuple[int, int]]
 LONG_DAYS = 3650
 _DUES_A_STEP = 10_000
+LAG = timedelta(hours=1)  # then the law stands still
 
 
 class Harsher(AssertionError):
@@ -242,12 +243,13 @@ def compare(
     but_stale: bool = False,
 ) -> None:
     """
-    After each move from *since* on, nobody is harsher in the first than in the second.
+    After each move from *since* on, nobody is harsher in the first than in the second for longer than H may lag in either.
 
     but_lasting: cases that were mixed, or have ended in one of the two only, are left out: the 24 hours after a release are law
     time, so they are longer where the law stood still, and later where the cure came late. but_stale: so are cases for which an hour counts that a case before took in where it came in order.
     """
     apart: set[Message] = set()
+    begun: dict[Message, datetime] = {}
     first, second = World(policy, moves, numbers), World(policy, others, numbers)
     for number, (one, other) in enumerate(zip(moves, others, strict=True)):
         first.move(one)
@@ -258,9 +260,10 @@ def compare(
             apart |= first.lasting(second) | second.lasting(first)
         if but_stale:
             apart |= first.stale() | second.stale()
-        for key, row in mine.items():
-            if key not in apart and number >= since and row > theirs.get(key, (0, 0)):
-                raise Harsher(f"{key} by {helped}: {row}, and without {theirs.get(key)}, at {one[0]}, move {number}")
+        harsher = {key for key, row in mine.items() if row > theirs.get(key, (0, 0))} if number >= since else set()
+        begun = {key: begun.get(key, one[0]) for key in harsher - apart}
+        for key in [key for key, first_at in begun.items() if one[0] - first_at > LAG]:
+            raise Harsher(f"{key} by {helped}: {mine[key]}, and without {theirs.get(key)}, at {one[0]}, move {number}")
 
 
 def comes_late(message: Any, at: datetime) -> bool:
