@@ -57,7 +57,8 @@ class Always:
         """Note what was written and how long which row was in force, then look."""
         written = list(written)
         # While one step is written cases may be open that were not before it, and are not after it.
-        self.most_open = self._open() + len(written)
+        begun = sum(isinstance(record.event, e.CaseOpened | e.ClockStarted | e.CaseMixed) for record in written)
+        self.most_open = self._open() + begun
         for record in written:
             self._note(record)
         then, now = self.law_then or self.fold.law.now, self.fold.law.now

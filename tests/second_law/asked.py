@@ -115,9 +115,8 @@ def terms(law: SecondLaw, room: int, queue: list[tuple[datetime, str, int]], run
     asked = 0
     for server in sorted(law.servers.values(), key=lambda one: one.id):
         for case in server.cases:
-            grant = (
-                law.grant_at(case) if case.running and case in running else None
-            )  # else it goes on as at any hold's end
+            # What this policy just let go on is granted as at any hold's end.
+            grant = law.grant_at(case) if case.running and case in running else None
             if grant is None or grant > law.now:
                 continue
             waited, first = case.waits is not None, case.waits[0] if case.waits else law.now

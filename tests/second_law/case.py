@@ -53,7 +53,6 @@ class Case:
     granted: dict[int, timedelta] = field(default_factory=dict)
     waits: tuple[datetime, datetime] | None = None
     due_first: datetime | None = None
-    asked_at: datetime | None = None
     place: int = 0
     signed: dict[int, datetime] = field(default_factory=dict)
     holds: dict[str, datetime | None] = field(default_factory=dict)

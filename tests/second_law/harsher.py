@@ -243,13 +243,14 @@ def compare(
     but_stale: bool = False,
 ) -> None:
     """
-    After each move from *since* on, nobody is harsher in the first than in the second for longer than H may lag in either.
+    After each move from *since* on, nobody is harsher in the first than in the second; with but_lasting, for as long as H may lag.
 
     but_lasting: cases that were mixed, or have ended in one of the two only, are left out: the 24 hours after a release are law
     time, so they are longer where the law stood still, and later where the cure came late. but_stale: so are cases for which an hour counts that a case before took in where it came in order.
     """
     apart: set[Message] = set()
     begun: dict[Message, datetime] = {}
+    lag = LAG if but_lasting else timedelta()
     first, second = World(policy, moves, numbers), World(policy, others, numbers)
     for number, (one, other) in enumerate(zip(moves, others, strict=True)):
         first.move(one)
@@ -262,7 +263,7 @@ def compare(
             apart |= first.stale() | second.stale()
         harsher = {key for key, row in mine.items() if row > theirs.get(key, (0, 0))} if number >= since else set()
         begun = {key: begun.get(key, one[0]) for key in harsher - apart}
-        for key in [key for key, first_at in begun.items() if one[0] - first_at > LAG]:
+        for key in [key for key, first_at in begun.items() if one[0] - first_at >= lag]:
             raise Harsher(f"{key} by {helped}: {mine[key]}, and without {theirs.get(key)}, at {one[0]}, move {number}")
 
 

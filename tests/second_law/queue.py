@@ -58,7 +58,7 @@ def blocks(
             until = datetime.combine(day, EPOCH.timetz()) - law.held_so_far
             place = before + 1
             told_before = (case.waits, case.place) == ((first, until), place)
-            case.waits, case.due_first, case.asked_at, case.place = (first, until), first, due, place
+            case.waits, case.due_first, case.place = (first, until), first, place
             if not told_before:  # each is told its place and its day once
                 law.told.append(("waits", case.server, case.product, first, until, place, utc))
             return False
