@@ -40,7 +40,14 @@ class Harsher(AssertionError):
 def plain(policy: Policy) -> Policy:
     """Without what two worlds may differ in by design; a floor that comes by date would be that of a case that opens later."""
     floors = {wave.product: wave for wave in sorted(policy.floors, key=lambda wave: wave.effective, reverse=True)}
-    return replace(policy, caps=None, expire_days=LONG_DAYS, relapses=Relapses(days=0), floors=tuple(floors.values()))
+    return replace(
+        policy,
+        caps=None,
+        expire_days=LONG_DAYS,
+        relapses=Relapses(days=0),
+        floors=tuple(floors.values()),
+        new_names_per_day=100_000,  # a name that finds no place leaves it to another
+    )
 
 
 class World:
