@@ -21,12 +21,14 @@ def grant_at(server: Server, case: Case, policy: Policy) -> datetime | None:
     if not case.blocking or not case.enforced:
         return None
     first = case.blocking[0]
-    told, signed = told_at(case, policy), case.signed_at(first.stage)
-    needed = [instant for instant in (told, signed) if instant is not None]
+    told = told_at(case, policy)
     if is_protected(policy, server):
+        signed = case.signed_at(first.stage)
         if told is None or signed is None:
             return None
         needed = [max(told, signed)]
+    else:
+        needed = [instant for instant in (told, case.signed_instead(first.stage)) if instant is not None]
     if not needed:
         return None
     waits = [case.waits.until] if case.waits else []
@@ -56,7 +58,7 @@ def as_if_given(server: Server, case: Case, policy: Policy, now: datetime) -> Ca
     """*case* as if a notice that is missing was delivered now, and a signature that its next blocking stage needs was given."""
     stage, signed = case.blocking[0].stage, case.signed
     if is_protected(policy, server) and case.signed_at(stage) is None:
-        signed = (*signed, Signed(stage=stage, at_law=now))
+        signed = (*signed, Signed(stage=stage, at_law=now, beside=True))
     return msgspec.structs.replace(case, delivered_law=case.delivered_law or now, signed=signed)
 
 
@@ -64,7 +66,7 @@ def waits_for(server: Server, case: Case, law: Law, policy: Policy) -> str:
     """What keeps the next blocking row back, for people."""
     stage, hours = case.blocking[0].stage, policy.notices.hours_before_blocking
     missing = []
-    if told_at(case, policy) is None and (is_protected(policy, server) or case.signed_at(stage) is None):
+    if told_at(case, policy) is None and (is_protected(policy, server) or case.signed_instead(stage) is None):
         missing.append(
             f"a delivered notice: none was delivered so far, and blocking begins {hours} hours after one at the earliest"
         )
@@ -110,7 +112,7 @@ def not_before(case: Case, law: Law, policy: Policy) -> tuple[Row, ...]:
     needed = (
         timedelta(hours=policy.notices.hours_before_blocking) if policy.notices.needed_for_blocking else timedelta()
     )
-    signed = case.signed_at(case.blocking[0].stage)
+    signed = case.signed_instead(case.blocking[0].stage)
     waits = [case.waits.until] if case.waits else []
     return shifted(case.blocking, max(case.blocking[0].since, min(told + needed, signed or told + needed), *waits))
 

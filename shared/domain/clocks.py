@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from shared.domain import events as e
 from shared.domain.accounts import account_of
+from shared.domain.evidence import Reading
+from shared.domain.floors import Standing
 from shared.domain.holds import go_on, hold, hold_now
 from shared.domain.policy import Policy, Tie
 from shared.domain.reprieves import Reprieves
@@ -20,12 +22,13 @@ from shared.domain.view import View
 
 
 class Seen(NamedTuple):
-    """As what a server was just seen. ids: all that the message matches. tie: the best one."""
+    """As what a server was just seen. ids: all that the message matches. tie: the best one. accuses: what it showed, if that is below the floor."""
 
     ids: tuple[str, ...]
     connector: str
     peer: str
     tie: Tie
+    accuses: Reading | None = None
 
 
 def clocks(
@@ -46,7 +49,7 @@ def clocks(
     is as it is on record. now: the law time at which that is. starts: whether one may begin; what is meant to spare begins none.
     """
     policy, reprieves, now = policy or view.policy, reprieves or view.reprieves, now or view.law.now
-    ids, connector, peer, tie = seen or Seen(
+    ids, connector, peer, tie, accuses = seen or Seen(
         (server.server, *server.matches), policy.present_name(server.connector), "", server.tie
     )
     paused = reprieves.paused_until(account_of(policy, server.server, connector))
@@ -59,7 +62,8 @@ def clocks(
         if case.released_at is not None:
             continue
         spared = reprieves.spare(policy, ids, connector, peer or case.exempt_peer)
-        enforced = not spared and refuses(policy, tie, case, connector, day)
+        shown = accusing(server, case.product, accuses)
+        enforced = not spared and refuses(policy, tie, case.product, connector, day, shown)
         noted = _peer_noted(reprieves, server, case, seen)
         if not enforced and (case.enforced or noted != case.exempt_peer):
             plan = plan_for(policy, now, enforced=False)
@@ -105,6 +109,21 @@ def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: datetime | 
         yield hold(server_id, case.product, "pause", first, first.since, ends=paused)
 
 
-def refuses(policy: Policy, tie: Tie, case: Case, connector: str, day: date) -> bool:
-    """Whether *policy* still says what the case rests on: its connector is enforced, its tie opens, its product has a floor."""
-    return policy.enforced(connector) and tie in policy.open_ties and policy.floor_for(case.product, day) is not None
+def accusing(server: Server, product: str, now: Reading | None = None) -> Reading | None:
+    """The newest reading of *product* that accused *server*, *now* if that is of it; None where it is not on record."""
+    if now is not None and now.product == product:
+        return now
+    below = server.below_of(product)
+    return below.reading if below else None
+
+
+def refuses(policy: Policy, tie: Tie, product: str, connector: str, day: date, accused: Reading | None) -> bool:
+    """
+    Whether *policy* still says what a case rests on: its connector is enforced, its tie opens, and its product has a floor.
+
+    accused: the newest reading that did; the floor does not accept it. None: it is not on record, and not asked for.
+    """
+    floor = policy.floor_for(product, day)
+    if floor is None or not policy.enforced(connector) or tie not in policy.open_ties:
+        return False
+    return accused is None or floor.standing(accused) is not Standing.AT_OR_ABOVE

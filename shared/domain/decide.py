@@ -14,7 +14,7 @@ from shared.domain import events as e
 from shared.domain import rehome, relapse
 from shared.domain.blocking import grant_at, grant_blocking
 from shared.domain.caps import Waiter, in_turn
-from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
+from shared.domain.clocks import Seen, accusing, clocks, held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
 from shared.domain.floors import Floor, Standing
 from shared.domain.identity import Identity
@@ -62,28 +62,20 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     standing = floor.standing(reading) if floor else Standing.UNKNOWN
     matched = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
     known = matched[0] if matched and matched[0].server == who.server else None
-    below = (
-        standing is Standing.BELOW
-        and not _outdated(known, facts, floor)
-        and not _cured_since(known, facts, reading.product)
-        and who.tie in view.policy.open_ties
-        and not facts.imported  # what was imported may release, never accuse
-        # nor what an operator said counts no more, of any id that the message matches
-        and not any(server.strikes(reading) for server in matched)
-    )
+    below = standing is Standing.BELOW and _accuses(view, matched, known, who, facts, reading)
     releases = _releases(view, matched, facts, reading, by=who.server)
     met = standing is Standing.AT_OR_ABOVE
+    cured_at = _cured_at(known, facts, reading.product, lifted=met or bool(releases), below=below)
     drops = _drops(matched, facts, reading.product) if met else []
-    hours = _hours(
-        view, known, reading, facts.seen_at, at=at, below=below, cured=met and _may_cure(known, facts, reading.product)
-    )
+    clears = _clears(matched, facts, reading.product, releases, met=met)
+    hours = _hours(view, known, reading, facts.seen_at, at=at, below=below, cured=met and cured_at is not None)
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
     mixed = relapse.mixes(view, known, who, facts, reading, at.date()) if below and known else None
     news = _news(view, known, facts, reading, who, below=below, hours=hours)
     move = rehome.case_to_move(matched, who, reading) if below else None
-    too = (("cure", cure), ("mixed", mixed is not None), ("moved", move is not None))
+    too = (("cure", cure), ("cleared", bool(clears)), ("mixed", mixed is not None), ("moved", move is not None))
     news += [what for what, it_is in too if it_is]
     if not news:
         return []
@@ -99,12 +91,33 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         below=below,
         at_law=view.law.of_utc(facts.seen_at),
         hours=hours,
+        cured_at=cured_at,
+        kept=below,
     )
-    modes = () if facts.imported else _modes(view, matched, who, facts.peer, at.date(), but=releases)
+    of_now = not facts.imported and (known is None or facts.seen_at >= known.last_seen)
+    modes = _modes(view, matched, who, sighted, at.date(), but=releases) if of_now else ()
+    others = (cleared for cleared in clears if cleared.server != who.server)  # of this one the sighting says it
+    cured = (sighted, *drops, *others, *releases)
     if move is not None:
-        return [sighted, *drops, *releases, *_moved(view, sighted, *move, at.date(), modes)]
+        return [*cured, *_moved(view, sighted, *move, at.date(), modes)]
     again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
-    return [sighted, *drops, *releases, *modes, *again, *_openings(view, sighted, floor)]
+    return [*cured, *modes, *again, *_openings(view, sighted, floor)]
+
+
+def _accuses(
+    view: View, matched: Sequence[Server], known: Server | None, who: Identity, facts: Facts, reading: Reading
+) -> bool:
+    """
+    Whether a reading below the floor counts against its server: by a tie that opens, and newer than the last cure.
+
+    What was imported may release, never accuse; nor does what an operator struck, of any id that the message matches.
+    """
+    return (
+        not _cured_since(known, facts, reading.product)
+        and who.tie in view.policy.open_ties
+        and not facts.imported
+        and not any(server.strikes(reading) for server in _with_homes(view, matched))
+    )
 
 
 def _moved(
@@ -120,7 +133,7 @@ def _moved(
     home = msgspec.structs.replace(
         source, server=sighted.server, connector=sighted.connector, tie=sighted.tie, cases=(case,)
     )
-    seen = Seen(sighted.matches, sighted.connector, sighted.facts.peer, sighted.tie)
+    seen = Seen(sighted.matches, sighted.connector, sighted.facts.peer, sighted.tie, sighted.reading)
     changed = list(clocks(view, home, day=day, seen=seen))
     # What waited for a signature at the old id only comes from now on.
     granted = None if changed or not case.enforced else _granted_now(view, home, case, view.policy)
@@ -131,7 +144,7 @@ def _modes(
     view: View,
     matched: Iterable[Server],
     who: Identity,
-    peer: str,
+    sighted: e.ServerSighted,
     day: date,
     *,
     but: Sequence[e.CaseReleased | e.NoticeDue],
@@ -143,7 +156,9 @@ def _modes(
     """
     if not any(server.cases for server in matched):
         return
-    seen = Seen(ids=who.matches, connector=who.connector, peer=peer, tie=who.tie)
+    peer = sighted.facts.peer
+    accuses = sighted.reading if sighted.below else None
+    seen = Seen(ids=who.matches, connector=who.connector, peer=peer, tie=who.tie, accuses=accuses)
     enforced = view.policy.enforced(who.connector) and not view.reprieves.spare(
         view.policy, who.matches, who.connector, peer
     )
@@ -155,18 +170,58 @@ def _modes(
             yield from clocks(view, left, day=day, seen=seen)
 
 
-def _outdated(known: Server | None, facts: Facts, floor: Floor | None) -> bool:
-    """Whether the server is known to have been patched after this was seen: what comes late accuses nobody then."""
-    if known is None or floor is None or facts.seen_at >= known.last_seen:
-        return False
-    return floor.standing(known.reading) is Standing.AT_OR_ABOVE
+def _with_homes(view: View, matched: Iterable[Server]) -> Iterator[Server]:
+    """The servers, and those to which cases of theirs went: an operator struck the reading there."""
+    for server in matched:
+        yield server
+        for moved in server.moved:
+            if (home := view.servers.get(moved.server)) is not None:
+                yield home
 
 
 def _cured_since(known: Server | None, facts: Facts, product: str) -> bool:
-    """Whether this was seen before the cure that released its last case, as far as that is known: it says nothing of what came after."""
-    case = known.case_of(product) if known else None
-    past = (case.past if case else known.past_of(product)) if known else None
-    return past is not None and facts.seen_at <= past.cured_at
+    """Whether the server was patched after this was seen, as far as that is on record: what comes late accuses nobody then."""
+    cured_at = known.cured_at(product) if known else None
+    return cured_at is not None and facts.seen_at <= cured_at
+
+
+def _cured_at(known: Server | None, facts: Facts, product: str, *, lifted: bool, below: bool) -> datetime | None:
+    """
+    Up to when what was seen of the product accuses the server of nothing, as far as this sighting says so.
+
+    A patched reading says it, and one that lifts a case; and the first below the floor after one, for a patched one that says nothing new is not on record.
+    """
+    if lifted:
+        return facts.seen_at if _may_cure(known, facts, product) else None
+    before, newest = (known.cured_at(product), known.below_of(product)) if known else (None, None)
+    if below and before is not None and (newest is None or newest.seen_at < before):
+        return facts.seen_at
+    return None
+
+
+def _is_first(server: Server, facts: Facts, product: str) -> bool:
+    """Whether a patched reading is the first on record, or comes late and is newer than that: then it must be kept."""
+    before = server.cured_at(product)
+    return before is None or before < facts.seen_at < server.last_seen
+
+
+def _clears(
+    matched: Iterable[Server],
+    facts: Facts,
+    product: str,
+    releases: Sequence[e.CaseReleased | e.NoticeDue],
+    *,
+    met: bool,
+) -> list[e.AccusationDropped]:
+    """Of which ids nothing counts, and it must be kept all the same that what comes late accuses them of nothing."""
+    released = {one.server for one in releases}
+    return [
+        e.AccusationDropped(server=server.server, product=product, seen_at=facts.seen_at)
+        for server in matched
+        if not any(hour.product == product for hour in server.hours)
+        and (server.server in released or (met and _is_first(server, facts, product)))
+        and _may_cure(server, facts, product)
+    ]
 
 
 def _may_cure(server: Server | None, facts: Facts, product: str) -> bool:
@@ -253,6 +308,7 @@ def _releases(
                 ends_at=view.law.now + timedelta(hours=view.policy.release_hours),
                 clock=clock,
                 at_law=view.law.now if clock is not None else None,
+                throttled=relapse.throttled(case, view.law) if clock is not None else timedelta(),
             )
         )
         if case.enforced and case.ordinal:
@@ -263,7 +319,7 @@ def _releases(
 
 def _drops(matched: Iterable[Server], facts: Facts, product: str) -> list[e.Event]:
     return [
-        e.AccusationDropped(server=server.server, product=product)
+        e.AccusationDropped(server=server.server, product=product, seen_at=facts.seen_at)
         for server in matched
         if any(hour.product == product for hour in server.hours) and _may_cure(server, facts, product)
     ]
@@ -278,8 +334,8 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
     peer = sighted.facts.peer
     spared = view.reprieves.spare(view.policy, sighted.matches, sighted.connector, peer)
     enforced = view.policy.enforced(sighted.connector) and not spared
-    clock = relapse.clock_inherited(view, sighted) if enforced else timedelta()
-    plan = relapse.plan_again(view.policy, sighted.at_law, clock, enforced=enforced)
+    left = relapse.inherited(view, sighted) if enforced else relapse.Inherited()
+    plan = relapse.plan_again(view.policy, sighted.at_law, left.clock, enforced=enforced)
     opened = e.CaseOpened(
         server=sighted.server,
         product=product,
@@ -289,7 +345,8 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
         evidence=counted,
         plan=plan,
         peer=peer if view.reprieves.spares_peer(peer) else "",
-        inherited=clock,
+        inherited=left.clock,
+        throttled=left.throttled,
     )
     return [opened, *held_from_day0(view, sighted.server, product, sighted.connector, plan)]
 
@@ -373,7 +430,10 @@ def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
         yield from changed
         at_rest = {getattr(event, "product", "") for event in changed}  # it stands, is held, or goes on from now
         for case in server.cases:
-            if case.product not in at_rest and refuses(policy, server.tie, case, server.connector, day):
+            accused = accusing(server, case.product)
+            if case.product not in at_rest and refuses(
+                policy, server.tie, case.product, server.connector, day, accused
+            ):
                 granted = _granted_now(view, server, case, policy, ahead=0 if case.waits else asked)
                 asked += granted is not None and case.waits is None
                 yield from [granted] if granted else []

@@ -87,6 +87,8 @@ class ServerSighted(_Event, frozen=True, kw_only=True, tag="server-sighted.v1"):
     A sighting that is news. news: why. below: below the floor. hours: all that count for opening from here on.
 
     matches: every id that the message matches; server is the best of them. at_law: the law time it counts at.
+    cured_at: readings of the product that were seen up to then accuse the server of nothing from here on. kept: whether the
+    reading is kept as what accuses, as it is since rules 3.
     """
 
     server: str
@@ -100,6 +102,8 @@ class ServerSighted(_Event, frozen=True, kw_only=True, tag="server-sighted.v1"):
     below: bool
     at_law: UtcDatetime
     hours: tuple[Hour, ...]
+    cured_at: UtcDatetime | None = None
+    kept: bool = False
 
 
 class RequestDecided(_Event, frozen=True, kw_only=True, tag="request-decided.v1"):
@@ -133,17 +137,18 @@ class HoldEnded(_Event, frozen=True, kw_only=True, tag="hold-ended.v1"):
 
 
 class AccusationDropped(_Event, frozen=True, kw_only=True, tag="accusation-dropped.v1"):
-    """A message that matches this id, too, proved itself patched: what counted for opening counts no more."""
+    """A message that matches this id, too, proved itself patched: what counts for opening, and was seen before, counts no more."""
 
     server: str
     product: str
+    seen_at: UtcDatetime | None = None
 
 
 class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
     """
     A case at day 0, or later (inherited: the clock that it begins with). peer: as in `clock-stopped.v1`.
 
-    evidence: seqs of the sightings in distinct hours that opened it.
+    throttled: of that clock, the time in rows that slow mail and block none. evidence: seqs of the sightings in distinct hours that opened it.
     """
 
     server: str
@@ -155,6 +160,7 @@ class CaseOpened(_Event, frozen=True, kw_only=True, tag="case-opened.v1"):
     plan: Plan
     peer: str = ""
     inherited: timedelta = timedelta()
+    throttled: timedelta = timedelta()
 
 
 class ClockStarted(_Event, frozen=True, kw_only=True, tag="clock-started.v1"):
@@ -261,7 +267,7 @@ class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
     """
     A cure was seen: all is lifted at once. ends_at: law time at which the case ends. cure: the reading; by: its server.
 
-    clock, at_law: what a relapse inherits, and the law time of the release; None: nothing.
+    clock, at_law: what a relapse inherits, and the law time of the release; None: nothing. throttled: as in `case-opened.v1`.
     """
 
     server: str
@@ -272,6 +278,7 @@ class CaseReleased(_Event, frozen=True, kw_only=True, tag="case-released.v1"):
     ends_at: UtcDatetime
     clock: timedelta | None = None
     at_law: UtcDatetime | None = None
+    throttled: timedelta = timedelta()
 
 
 class CaseMixed(_Event, frozen=True, kw_only=True, tag="case-mixed.v1"):
@@ -281,6 +288,7 @@ class CaseMixed(_Event, frozen=True, kw_only=True, tag="case-mixed.v1"):
     product: str
     plan: Plan
     inherited: timedelta
+    throttled: timedelta = timedelta()
 
 
 class CaseEnded(_Event, frozen=True, kw_only=True, tag="case-ended.v1"):

@@ -76,12 +76,13 @@ class ReadingsLifted(_ActEvent, frozen=True, kw_only=True, tag="readings-lifted.
 
 
 class BlockingSigned(_ActEvent, frozen=True, kw_only=True, tag="blocking-signed.v1"):
-    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+    """An operator signed that a blocking stage may begin; at_law: when, in law time. beside: beside the notice, for a protected server."""
 
     server: str
     product: str
     stage: int
     at_law: UtcDatetime
+    beside: bool = False
 
 
 class CaseMoved(_ActEvent, frozen=True, kw_only=True, tag="case-moved.v1"):

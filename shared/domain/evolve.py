@@ -14,6 +14,7 @@ from shared.domain.errors import InvariantError, VersionGap
 from shared.domain.evolve_case import (
     Change,
     acknowledged,
+    cured,
     held,
     left_behind,
     mixed,
@@ -138,6 +139,7 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             planned=event.plan.notices,
             exempt_peer=event.peer,
             inherited=event.inherited or None,
+            throttled=event.throttled or None,
         )
         return msgspec.structs.replace(
             server,
@@ -148,7 +150,8 @@ def evolve_server(server: Server | None, record: e.LogRecord, policy_version: in
             policy_version=policy_version,
         )
     if isinstance(event, e.AccusationDropped):
-        return msgspec.structs.replace(server, hours=_without(server, event.product))
+        server = msgspec.structs.replace(server, hours=_without(server, event.product))
+        return cured(server, event.product, event.seen_at)
     if isinstance(event, e.ReadingsLifted):
         return msgspec.structs.replace(server, struck=(), changed_seq=record.seq, policy_version=policy_version)
     return _case_changed(server, record, policy_version)
@@ -191,7 +194,7 @@ def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord)
     if event.below:
         below = _accused(server, event, record.seq)
     if server is None:
-        return Server(
+        server = Server(
             server=event.server,
             connector=event.connector,
             tie=event.tie,
@@ -204,6 +207,8 @@ def _sighted(server: Server | None, event: e.ServerSighted, record: e.LogRecord)
             news_hour=hour,
             news=1,
         )
+        return cured(server, event.reading.product, event.cured_at)
+    server = cured(server, event.reading.product, event.cured_at)
     news = server.news + 1 if server.news_hour == hour else 1
     if seen < server.last_seen:  # what comes late says nothing of the server as it is now
         return msgspec.structs.replace(server, hours=event.hours, below=below, news_hour=hour, news=news)
@@ -232,6 +237,7 @@ def _accused(server: Server | None, event: e.ServerSighted, seq: int) -> tuple[B
         edge=event.facts.edge,
         seq=seq,
         at_law=event.at_law,
+        reading=event.reading if event.kept else None,
     )
     if known is not None and seen < known.seen_at:
         newest = msgspec.structs.replace(known, at_law=max(known.at_law, event.at_law))
@@ -295,6 +301,7 @@ def _clock(event: e.ClockStarted | e.ClockStopped) -> Change:
         waits=None,
         signed=(),
         inherited=None,
+        throttled=None,
         holds=tuple(hold for hold in case.holds if hold.reason != "pause"),  # what else holds it is not over
         kept=None,
         exempt_peer=event.peer if isinstance(event, e.ClockStopped) else "",

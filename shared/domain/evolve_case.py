@@ -1,11 +1,12 @@
 """`evolve` of what acts do to a case: held, gone on, acknowledged, struck. As `evolve.py`, it has no rule in it."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 
 from shared.domain import events as e
-from shared.domain.state import Case, CaseHold, Kept, Past, Server, Signed, Waiting
+from shared.domain.state import Case, CaseHold, Cured, Kept, Past, Server, Signed, Waiting
 
 Change = Callable[[Case], Case | None]
 
@@ -64,7 +65,7 @@ def to_be_granted(event: e.BlockingWaits | e.BlockingSigned) -> Change:
     if isinstance(event, e.BlockingWaits):
         waits = Waiting(since=event.since, until=event.until, place=event.place)
         return lambda case: msgspec.structs.replace(case, waits=waits)
-    signed = Signed(stage=event.stage, at_law=event.at_law)
+    signed = Signed(stage=event.stage, at_law=event.at_law, beside=event.beside)
     return lambda case: msgspec.structs.replace(case, signed=(*case.signed, signed))
 
 
@@ -74,7 +75,13 @@ def released(event: e.CaseReleased, record: e.LogRecord) -> Change:
     def change(case: Case) -> Case:
         past = None
         if event.clock is not None and event.at_law is not None:
-            past = Past(floor=case.floor, clock=event.clock, released_law=event.at_law, cured_at=event.seen_at)
+            past = Past(
+                floor=case.floor,
+                clock=event.clock,
+                released_law=event.at_law,
+                cured_at=event.seen_at,
+                throttled=event.throttled,
+            )
         return msgspec.structs.replace(
             unheld(case), released_at=record.at, ends_law=event.ends_at, blocking=(), planned=(), waits=None, past=past
         )
@@ -96,6 +103,7 @@ def mixed(event: e.CaseMixed) -> Change:
         ends_law=None,
         signed=(),
         inherited=event.inherited or None,
+        throttled=event.throttled or None,
         past=None,
         mixed=True,
     )
@@ -111,6 +119,16 @@ def left_behind(server: Server, case: Case, event: e.CaseEnded) -> Server:
     return msgspec.structs.replace(
         server, past=tuple(sorted((*others, case.past), key=lambda past: past.floor.product))
     )
+
+
+def cured(server: Server, product: str, at: datetime | None) -> Server:
+    """From now on what was seen of *product* up to *at* accuses it of nothing; None: as before."""
+    before = server.cured_at(product)
+    if at is None or (before is not None and before >= at):
+        return server
+    others = [one for one in server.cured if one.product != product]
+    kept = sorted((*others, Cured(product=product, seen_at=at)), key=lambda one: one.product)
+    return msgspec.structs.replace(server, cured=tuple(kept))
 
 
 def struck(server: Server, event: e.CaseEnded) -> Server:

@@ -28,8 +28,8 @@ Change = Literal["falls-below", "may-open", "starts", "steps", "waits", "ends", 
 falls-below: its newest reading is below the new floor and not below the old. may-open: and its case opens when that is seen
 in enough hours. starts: its case begins at day 0, for now it is enforced. steps: blocking is granted at once.
 waits: it would be, but for the cap of the day.
-ends: its case expires at once. stands: its case goes back to day 0 and harms nobody. passes: what its case accuses is
-accepted by the new floors. accepted: without a case, it is below the old floor and not below the new.
+ends: its case expires at once. stands: its case goes back to day 0 and harms nobody. passes: what it shows now is
+accepted by the new floors, though its case goes on. accepted: without a case, it is below the old floor and not below the new.
 """
 
 HARSHER: frozenset[Change] = frozenset({"falls-below", "may-open", "starts", "steps", "waits"})
@@ -110,12 +110,14 @@ class PolicyDiff:
             return
         ending = {case.product for case in living if self._ends(server, case)}
         yield from ((product, "ends") for product in ending)
+        standing: set[str] = set()
         for event in self._adopted(server):
             if isinstance(event, e.ClockStarted | e.ClockStopped | e.BlockingGranted) and event.product not in ending:
                 self._note(server, event)
+                standing |= {event.product} if isinstance(event, e.ClockStopped) else set()
                 yield event.product, _OF_EVENT[type(event)]
         for case in living:
-            if case.product not in ending and self._passes(server, case):
+            if case.product not in ending | standing and self._passes(server, case):
                 yield case.product, "passes"
 
     def _adopted(self, server: Server) -> Iterator[e.Event]:

@@ -87,8 +87,12 @@ class Repeats:
             return None
         floor, (since, until) = self._wave(reading.product, server.last_seen.date())
         standing = floor.standing(reading) if floor else Standing.UNKNOWN
-        if standing is Standing.AT_OR_ABOVE and any(hour.product == reading.product for hour in server.hours):
-            return None
+        if standing is Standing.AT_OR_ABOVE:
+            if any(hour.product == reading.product for hour in server.hours):
+                return None
+            cured_at = server.cured_at(reading.product)
+            if cured_at is None or cured_at < server.last_seen:
+                return None  # one that is not on record as patched yet
         if standing is Standing.BELOW and server.tie in self._policy.open_ties and not server.strikes(reading):
             accused = _accused_span(server, case)
             if accused is None:

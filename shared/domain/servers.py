@@ -270,7 +270,7 @@ def _example() -> Server:
         last_seen=at,
         reading=reading,
         matches=(f"{name}@branch", f"{name}@192.0.2.7"),
-        below=(Below(product=product, line=line, seen_at=at, edge="mx1", seq=1005, at_law=at),),
+        below=(Below(product=product, line=line, seen_at=at, edge="mx1", seq=1005, at_law=at, reading=reading),),
         cases=(case,),
         changed_seq=1006,
         policy_version=1,

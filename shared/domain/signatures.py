@@ -22,9 +22,11 @@ def signature(server: Server, case: Case, stage: int, law: Law, policy: Policy) 
     if stage not in ahead:
         which = f"those are {', '.join(map(str, ahead))}" if ahead else "it has none"
         return "refused", f"stage {stage} is no blocking stage that the case has ahead; {which}", ()
-    if case.signed_at(stage) is not None:
+    beside = is_protected(policy, server)
+    before = case.signed_at(stage) if beside else case.signed_instead(stage)
+    if before is not None:
         return "no effect", f"stage {stage} was signed before", ()
-    if not is_protected(policy, server):
+    if not beside:
         told = told_at(case, policy)
         if told is not None and (told <= law.now or not policy.notices.needed_for_blocking):
             return "no effect", "no signature is asked for: blocking has all that it needs but its day or its turn", ()
@@ -34,7 +36,7 @@ def signature(server: Server, case: Case, stage: int, law: Law, policy: Policy) 
                 f"the server is not protected: a signature counts for its first blocking stage, {ahead[0]}",
                 (),
             )
-    signed = e.BlockingSigned(server=server.server, product=case.product, stage=stage, at_law=law.now)
+    signed = e.BlockingSigned(server=server.server, product=case.product, stage=stage, at_law=law.now, beside=beside)
     return (
         "done",
         f"stage {stage} is signed: it begins once its day has come and all else that it needs is there",

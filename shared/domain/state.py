@@ -27,11 +27,16 @@ class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     place: int
 
 
-class Signed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """An operator signed that a blocking stage may begin; at_law: when, in law time."""
+class Signed(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """
+    An operator signed that a blocking stage may begin; at_law: when, in law time.
+
+    beside: the server was protected, so it was asked for beside the notice, and never stands for one.
+    """
 
     stage: int
     at_law: UtcDatetime
+    beside: bool = False
 
 
 class CaseHold(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -57,17 +62,25 @@ class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     planned: tuple[PlannedNotice, ...] = ()
 
 
-class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Past(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """
     What a released case leaves behind. clock: as it stood. released_law: law time. cured_at: when the cure was seen.
 
-    floor: what it was about; a build that met it owes nothing of that clock to a higher floor.
+    floor: what it was about; a build that met it owes nothing of that clock to a higher floor. throttled: as of a case.
     """
 
     floor: Floor
     clock: timedelta
     released_law: UtcDatetime
     cured_at: UtcDatetime
+    throttled: timedelta = timedelta()
+
+
+class Cured(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Readings of a product that were seen up to this instant accuse nobody: it was seen patched then, or later."""
+
+    product: str
+    seen_at: UtcDatetime
 
 
 class Moved(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -83,7 +96,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 
     rows: granted, oldest first; entered: how many of them have begun. blocking: rows that wait for their grant.
     planned: notices still to come, in order. ordinal: how many notices fell due. delivered_law: the last delivered one.
-    inherited: the clock that it began with. past: set by a release, if a relapse can inherit. mixed: opened again after a release.
+    inherited: the clock that it began with; throttled: of that, the time in rows that slow mail and block none. past: set by a release, if a relapse can inherit. mixed: opened again after a release.
     waits: set while the cap of the day lets it not be blocked. signed: the stages that operators signed.
     holds: why it is held. kept: its way of before while it is held; an observed case may have holds, and keeps nothing.
     disputed: whether it ever was. exempt_peer: the exempt peer for which its clock stands, "" for none.
@@ -107,6 +120,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     waits: Waiting | None = None
     signed: tuple[Signed, ...] = ()
     inherited: timedelta | None = None
+    throttled: timedelta | None = None
     past: Past | None = None
     mixed: bool = False
     holds: tuple[CaseHold, ...] = ()
@@ -118,13 +132,21 @@ class Case(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
         """The law time at which *stage* was signed; None where it was not."""
         return next((one.at_law for one in self.signed if one.stage == stage), None)
 
+    def signed_instead(self, stage: int) -> datetime | None:
+        """The law time at which *stage* was signed instead of a notice; None where it was not, or beside one."""
+        return next((one.at_law for one in self.signed if one.stage == stage and not one.beside), None)
+
     def held_for(self, reason: CaseHoldReason) -> CaseHold | None:
         """Its hold for *reason*, if there is one."""
         return next((hold for hold in self.holds if hold.reason == reason), None)
 
 
-class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The newest evidence of one product below the floor: line, when and where seen, its record; at_law: law time it counts at."""
+class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """
+    The newest evidence of one product below the floor: line, when and where seen, its record; at_law: law time it counts at.
+
+    reading: what it showed; None in what was stored before rules 3.
+    """
 
     product: str
     line: str
@@ -132,6 +154,7 @@ class Below(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     edge: str
     seq: int
     at_law: UtcDatetime
+    reading: Reading | None = None
 
 
 class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -139,7 +162,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     What is known of one server id. Defaults are left out of its bytes, so that a later field changes no old digest.
 
     hours: those of readings below the floor that count for opening. below: the newest evidence of each product, by product.
-    struck: readings of it that count no more. past: what released cases left behind. moved: cases that went to another id, the newest 16. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
+    struck: readings of it that count no more. past: what released cases left behind. cured: what accuses nobody any more, by product. moved: cases that went to another id, the newest 16. changed_seq: the record that last changed what its decision says (0: it never had a case). news_hour, news: the UTC
     hour (since 1970) of its newest sighting on record, and how many of that hour are.
     """
 
@@ -160,6 +183,7 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     struck: tuple[Struck, ...] = ()
     past: tuple[Past, ...] = ()
     moved: tuple[Moved, ...] = ()
+    cured: tuple[Cured, ...] = ()
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, if one is alive."""
@@ -171,6 +195,10 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     def past_of(self, product: str) -> Past | None:
         """What the last case about *product* left behind."""
         return next((past for past in self.past if past.floor.product == product), None)
+
+    def cured_at(self, product: str) -> datetime | None:
+        """Up to when readings of *product* accuse it of nothing; None where it was not seen patched, as far as is on record."""
+        return next((cured.seen_at for cured in self.cured if cured.product == product), None)
 
     def strikes(self, reading: Reading) -> bool:
         """Whether *reading* of it was struck."""

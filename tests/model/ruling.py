@@ -13,7 +13,7 @@ class Case:
     """
     clock: how often it was started or stopped. waiting: rows that need a grant. ends: set by a release.
 
-    stood: the law time that it had stood when its rows began. left: what it leaves to a relapse, once released. mixed: it was
+    stood: the law time that it had stood when its rows began; slowed: of that, in rows that slow mail and block none. left: what it leaves to a relapse, once released. mixed: it was
     opened again. held: since and until when it is held as mixed, with its rows of before. held_until: while it stands, too.
     """
 
@@ -26,6 +26,7 @@ class Case:
     ends: int | None = None
     clock: int = 0
     stood: int = 0
+    slowed: int = 0
     left: "Left | None" = None
     mixed: bool = False
     held: "Held | None" = None
@@ -36,12 +37,22 @@ class Case:
         began, until = (self.held.rows[0].since, self.held.since) if self.held else (self.rows[0].since, law_now)
         return self.stood + max(0, until - began)
 
+    def slowed_at(self, law_now: int) -> int:
+        """How much of that was in rows that slow mail and block none."""
+        rows, until = (self.held.rows, self.held.since) if self.held else (self.rows, law_now)
+        ends = [*(row.since for row in rows[1:]), until]
+        spans = [
+            (row.since, min(end, until)) for row, end in zip(rows, ends, strict=True) if row.throttle and not row.block
+        ]
+        return self.slowed + sum(max(0, end - begin) for begin, end in spans)
+
 
 class Left(NamedTuple):
-    """What a released case leaves behind: its floor, how long it had stood, the law time of its release, when the cure was seen."""
+    """What a released case leaves behind: its floor, how long it had stood, of that slowed, the law time of its release, when the cure was seen."""
 
     floor: Builds
     stood: int
+    slowed: int
     released: int
     cured: int
 
@@ -57,18 +68,35 @@ class Held(NamedTuple):
 
 @dataclass
 class Server:
-    """What is on record. hours: (UTC hour, product) below the floor. below: product -> (seen, law time it counts at)."""
+    """
+    What is on record. hours: (UTC hour, product) below the floor. below: product -> (seen, law time it counts at, what it showed).
+
+    cured: product -> what was seen up to then accuses nobody.
+    """
 
     connector: str
     tie: str
     seen: int
     reading: Reading
     hours: list[tuple[int, str]] = field(default_factory=list)
-    below: dict[str, tuple[int, int]] = field(default_factory=dict)
+    below: dict[str, tuple[int, int, Reading]] = field(default_factory=dict)
+    cured: dict[str, int] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
     left: dict[str, Left] = field(default_factory=dict)
     news_hour: int = -1
     news: int = 0
+
+    def clear(self, product: str, seen: int) -> None:
+        """What was seen of the product up to then accuses it of nothing."""
+        self.cured[product] = max(seen, self.cured.get(product, seen))
+
+    def is_first_cure(self, product: str, seen: int) -> bool:
+        """No patched reading is on record, or only an older one though newer things are."""
+        return product not in self.cured or self.cured[product] < seen < self.seen
+
+    def is_first_since_a_cure(self, product: str) -> bool:
+        """A reading below the floor that comes now; what was seen before it was perhaps seen before a patched one that was no news."""
+        return product in self.cured and (product not in self.below or self.below[product][0] < self.cured[product])
 
     def case_of(self, product: str) -> Case | None:
         """The case about *product*."""

@@ -19,6 +19,7 @@ from tests.support.scenario import START
 
 BLIND_AFTER = HOUR
 NEWS_AN_HOUR = 4
+BEFORE_ALL = 1 << 40
 
 
 CaseKey = tuple[str, Case, int]
@@ -143,10 +144,11 @@ class Truth:
         floor = w.floor_on(self.policy, reading.product, w.utc_day(seen))
         (tie, name), known, met = ids[0], self.servers.get(ids[0][1]), w.is_met(reading, floor)
         below = w.is_below(reading, floor) and tie in self.policy.open_ties and not facts.imported
-        below = below and not self._comes_late(known, reading, floor, seen)
-        below = below and not self._before_a_cure(known, reading.product, seen)
+        below = below and not (known is not None and seen <= known.cured.get(reading.product, -BEFORE_ALL))
         lifts = [name for _, name in ids if not facts.imported or seen > self._newest_below(name, reading.product)]
         cured, dropped = self._cured(lifts, reading), self._dropped(lifts, reading.product) if met else []
+        clears = [self.servers[one] for one in lifts if one in self.servers] if met else []
+        news = any(one.is_first_cure(reading.product, seen) for one in clears)
         full = known is not None and known.news_hour == w.utc_hour(at) and known.news >= NEWS_AN_HOUR
         if full and not cured and not dropped:
             return
@@ -154,43 +156,48 @@ class Truth:
         moves = self._to_move(known, ids, reading) if below else None
         hours, counted = self._hours(known, reading, seen, below=below, met=met and name in lifts)
         if not (
-            cured or dropped or counted or mixed or moves or _is_news(known, reading, tie, connector, seen, below=below)
+            cured
+            or dropped
+            or news
+            or counted
+            or mixed
+            or moves
+            or _is_news(known, reading, tie, connector, seen, below=below)
         ):
             return
-        if not facts.imported:
-            self._follow(ids, connector, but=cured)
+        if not facts.imported and (known is None or seen >= known.seen):
+            self._follow(ids, connector, reading if below else None, but=cured)
+        lifted = [server for server in self.servers.values() if any(case in server.cases for case in cured)]
+        lifted += dropped + [one for one in clears if one.is_first_cure(reading.product, seen)]
+        anew = below and known is not None and known.is_first_since_a_cure(reading.product)
         server = self._record(name, Server(connector, tie, seen, reading), below=below)
         server.hours = hours
+        for other in [*lifted, *([server] if anew or ((met or cured) and name in lifts) else [])]:
+            other.clear(reading.product, seen)
         for other in dropped:
             other.hours = [hour for hour in other.hours if hour[1] != reading.product]
-        for case in cured:
-            case.left = Left(case.floor, case.stood_at(self.law_now), self.law_now, seen) if case.enforced else None
-            case.ends, case.waiting = self.law_now + self.policy.release_hours * HOUR, []
-            case.held, case.held_until = None, 0
+        self._lift(cured, seen)
         if mixed is not None and mixed.left is not None:
-            self._open_again(mixed, mixed.left.stood if self.policy.relapses.days else 0)
+            self._open_again(mixed, mixed.left if self.policy.relapses.days else None)
         if moves is not None:
-            self._move(server, moves, connector, tie)
+            self._move(server, moves, connector, tie, reading)
         elif below and floor is not None:
             self._open(server, reading, floor, connector, self._counts_at(seen))
         self._cases = None
 
-    def _comes_late(self, known: Server | None, reading: Reading, floor: Builds | None, seen: int) -> bool:
-        """Seen before the server's newest reading, a patched one."""
-        if known is None or seen >= known.seen:
-            return False
-        return known.reading.product == reading.product and w.is_met(known.reading, floor)
-
-    def _before_a_cure(self, known: Server | None, product: str, seen: int) -> bool:
-        """Seen before what released the last case of the product."""
-        case = known.case_of(product) if known else None
-        left = (case.left if case else known.left.get(product)) if known else None
-        return left is not None and seen <= left.cured
+    def _lift(self, cured: list[Case], seen: int) -> None:
+        """All that they have is over; they end a day later."""
+        for case in cured:
+            now = self.law_now
+            left = Left(case.floor, case.stood_at(now), case.slowed_at(now), now, seen)
+            case.left = left if case.enforced else None
+            case.ends, case.waiting = self.law_now + self.policy.release_hours * HOUR, []
+            case.held, case.held_until = None, 0
 
     def _newest_below(self, name: str, product: str) -> int:
         """When the newest reading below the floor was seen: what is imported lifts only what it comes after."""
         below = self.servers[name].below.get(product) if name in self.servers else None
-        return below[0] if below else -(1 << 40)
+        return below[0] if below else -BEFORE_ALL
 
     def _cured(self, ids: list[str], reading: Reading) -> list[Case]:
         """A cure counts for every id that the message matches: the cases whose own floor it meets."""
@@ -203,8 +210,11 @@ class Truth:
             and case.ends is None
             and w.is_met(reading, case.floor)
             # One that is mixed only if the other machine was not seen for a day.
-            and not (case.mixed and self.law_now - server.below[case.product][1] < DAY)
+            and not (case.mixed and self._is_still_seen(*server.below[case.product][:2]))
         ]
+
+    def _is_still_seen(self, seen: int, counts_at: int) -> bool:
+        return self.law_now - counts_at < DAY and self.h - seen < DAY
 
     def _mixed(self, known: Server | None, reading: Reading, connector: str, tie: str, seen: int) -> Case | None:
         """The released case, enforced, that this reading below its floor opens again: it was seen after the cure."""
@@ -212,7 +222,9 @@ class Truth:
         if known is None or case is None or case.left is None or seen <= case.left.cured:
             return None
         day = w.utc_day(self.at)
-        refuses = w.may_refuse(self.policy, connector=connector, tie=tie, product=case.product, day=day)
+        refuses = w.may_refuse(
+            self.policy, connector=connector, tie=tie, product=case.product, day=day, accused=reading
+        )
         return case if refuses and w.is_below(reading, case.floor) else None
 
     def _to_move(self, known: Server | None, ids: list[tuple[str, str]], reading: Reading) -> Case | None:
@@ -222,19 +234,19 @@ class Truth:
         cases = [self.servers[name].case_of(reading.product) for _, name in ids[1:] if name in self.servers]
         return next((case for case in cases if case and case.ends is None and w.is_below(reading, case.floor)), None)
 
-    def _move(self, home: Server, case: Case, connector: str, tie: str) -> None:
+    def _move(self, home: Server, case: Case, connector: str, tie: str, reading: Reading) -> None:
         """With all that it has; its mode is that of the best id's connector."""
         for server in self.servers.values():
             server.cases = [one for one in server.cases if one is not case]
         home.cases.append(case)
         home.hours = [hour for hour in home.hours if hour[1] != case.product]
         home.left.pop(case.product, None)
-        self._set_clocks(home, connector, tie)
+        self._set_clocks(home, connector, tie, reading)
 
-    def _open_again(self, case: Case, stood: int) -> None:
+    def _open_again(self, case: Case, left: Left | None) -> None:
         """As it was released; the first time it is held for some days."""
         now = self.law_now
-        self._plan(case, now, enforced=True, stood=stood)
+        self._plan(case, now, enforced=True, left=left)
         case.ends = case.left = None
         if not case.mixed:
             case.held_until = now + self.policy.relapses.mixed_days * DAY
@@ -273,9 +285,9 @@ class Truth:
             product, counts_at = sighted.reading.product, self._counts_at(sighted.seen)
             known = server.below.get(product)
             if known is not None and sighted.seen < known[0]:
-                server.below[product] = (known[0], max(known[1], counts_at))
+                server.below[product] = (known[0], max(known[1], counts_at), known[2])
             else:
-                server.below[product] = (sighted.seen, counts_at)
+                server.below[product] = (sighted.seen, counts_at, sighted.reading)
         return server
 
     def _counts_at(self, seen: int) -> int:
@@ -291,12 +303,13 @@ class Truth:
         left, enforced = server.left.pop(product, None), w.enforces(self.policy, connector)
         soon = left is not None and self.law_now - left.released <= self.policy.relapses.days * DAY
         again = left is not None and w.is_below(reading, left.floor)  # who met that floor owes nothing to a higher one
-        self._plan(case, day0, enforced=enforced, stood=left.stood if left and soon and again and enforced else 0)
+        self._plan(case, day0, enforced=enforced, left=left if soon and again and enforced else None)
         server.cases.append(case)
 
-    def _plan(self, case: Case, day0: int, *, enforced: bool, stood: int = 0) -> None:
-        """From *day0* on, as one that had stood so long on its clock; in observe it stands there."""
-        case.held, case.stood = None, stood
+    def _plan(self, case: Case, day0: int, *, enforced: bool, left: Left | None = None) -> None:
+        """From *day0* on, as one that had stood as *left* says, but by no stage that was not its own; in observe it stands there."""
+        stood = min(left.stood, w.slows_from(self.policy) + left.slowed) if left else 0
+        case.held, case.stood, case.slowed = None, stood, left.slowed if left and stood else 0
         spans = w.spans_from(self.policy, day0)
         if stood:
             spans = w.spans_again(self.policy, day0, stood)
@@ -305,16 +318,19 @@ class Truth:
         case.waiting = [span for span in spans if span.block] if enforced else []
         self._cases = None
 
-    def _follow(self, ids: list[tuple[str, str]], connector: str, *, but: list[Case]) -> None:
+    def _follow(self, ids: list[tuple[str, str]], connector: str, accuses: Reading | None, *, but: list[Case]) -> None:
         """Cases follow the connector in which their server is seen; where that only observes, those of all its ids; not *but*."""
         for number, (tie, name) in enumerate(ids):
             if name in self.servers and (number == 0 or not w.enforces(self.policy, connector)):
-                self._set_clocks(self.servers[name], connector, tie, but=but)
+                self._set_clocks(self.servers[name], connector, tie, accuses, but=but)
 
-    def _set_clocks(self, server: Server, connector: str, tie: str, *, but: Sequence[Case] = ()) -> None:
+    def _set_clocks(
+        self, server: Server, connector: str, tie: str, accuses: Reading | None = None, *, but: Sequence[Case] = ()
+    ) -> None:
         for case in [one for one in server.cases if one not in but]:
+            accused = accuses if accuses and accuses.product == case.product else server.below[case.product][2]
             wanted = w.may_refuse(
-                self.policy, connector=connector, tie=tie, product=case.product, day=w.utc_day(self.at)
+                self.policy, connector=connector, tie=tie, product=case.product, day=w.utc_day(self.at), accused=accused
             )
             if case.ends is None and case.enforced != wanted:
                 self._plan(case, self.law_now, enforced=wanted)

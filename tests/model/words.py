@@ -100,9 +100,11 @@ def enforces(policy: Policy, connector: str) -> bool:
     return policy.mode == "enforce" and modes.get(connector) == "enforce"
 
 
-def may_refuse(policy: Policy, *, connector: str, tie: str, product: str, day: date) -> bool:
-    """Whether the policy in force still lets a case refuse: its connector, its tie and its product."""
-    return enforces(policy, connector) and tie in policy.open_ties and floor_on(policy, product, day) is not None
+def may_refuse(policy: Policy, *, connector: str, tie: str, product: str, day: date, accused: Reading) -> bool:
+    """Whether the policy in force still lets a case refuse: its connector, its tie, its product, and what accused it last."""
+    floor = floor_on(policy, product, day)
+    still = floor is not None and not is_met(accused, floor)
+    return enforces(policy, connector) and tie in policy.open_ties and still
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
@@ -114,6 +116,12 @@ def spans_from(policy: Policy, day0: int) -> list[Span]:
         Span(day0 + stage.from_day * DAY, stage.throttle_minutes_per_hour, stage.block_minutes_per_hour)
         for stage in policy.stages
     ]
+
+
+def slows_from(policy: Policy) -> int:
+    """When the first stage begins that slows mail and blocks none; never, where there is none."""
+    stages = [stage for stage in policy.stages if stage.throttle_minutes_per_hour and not stage.block_minutes_per_hour]
+    return stages[0].from_day * DAY if stages else 1 << 40
 
 
 def spans_again(policy: Policy, now: int, stood: int) -> list[Span]:

@@ -176,13 +176,16 @@ def _sign(law: SecondLaw, case: Case, stage: int) -> str:
     first, waiting = case.first_blocking, case.next_to_grant()
     if first is None or waiting is None or not waiting <= stage <= len(case.stages):
         return REFUSED
-    if stage in case.signed:
+    protected = law.protected(case)
+    if stage in (case.signed if protected else case.instead):
         return NO_EFFECT
     needed = law.policy.notices.needed_for_blocking
     told = case.delivered and case.delivered + timedelta(hours=law.policy.notices.hours_before_blocking) <= law.now
-    if not law.protected(case) and (told or not needed or stage != first):
+    if not protected and (told or not needed or stage != first):
         return NO_EFFECT
-    case.signed[stage] = law.now
+    case.signed.setdefault(stage, law.now)
+    if not protected:
+        case.instead[stage] = law.now
     law.told.append(("signed", case.server, case.product, stage))
     return DONE
 

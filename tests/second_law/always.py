@@ -9,7 +9,7 @@ from typing import Any
 from shared.domain import events as e
 from shared.domain.evidence import Reading
 from shared.domain.fold import Fold
-from shared.domain.policy import Policy, Stage
+from shared.domain.policy import Policy
 from shared.domain.records import CaseSchedule, Decision, Row
 from shared.domain.state import Server, decision_of
 from shared.domain.verdict import judge
@@ -27,15 +27,13 @@ class Ledger:
     """
     Of one case since its day 0: how long throttle rows were in force (law time), and whether blocking was announced.
 
-    asked: what its stages ask for at least; trusted: of some of it the clock is, not rows; free: a policy was in force, or a signature was given, that needs no notice.
+    asked: what its stages ask for at least; free: a policy was in force, or a signature was given, that needs no notice.
     """
 
     asked: timedelta
     throttled: timedelta = timedelta()
     told: bool = False
     free: bool = False
-    trusted: bool = False
-    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,17 +99,10 @@ class Always:
         return case.opened_seq if case else 0
 
     def _book(self, before: Ledger | None, inherited: timedelta = timedelta()) -> Ledger:
-        """
-        A new one, with the days of throttling that a relapse inherits.
-
-        Under other stages than now they cannot be told by rows, so the clock is trusted.
-        """
-        policy = self.policy or self.fold.policy  # the one in force at that record
-        book = Ledger(_asked(policy), stages=policy.stages)
+        """A new one, with the days of throttling that a relapse inherits, whatever the stages were."""
+        book = Ledger(_asked(self.policy or self.fold.policy))  # the one in force at that record
         if inherited and before is not None:
             book.throttled = before.throttled
-            book.trusted = before.trusted or book.stages != before.stages
-            book.asked = timedelta() if book.trusted else book.asked
         return book
 
     def _open(self) -> int:

@@ -28,6 +28,15 @@ class Notice:
     id: str = ""
 
 
+class Past(NamedTuple):
+    """What a released case leaves: its clock, the law time of its release, its floor, and how long its mail was only slowed."""
+
+    clock: timedelta
+    released: datetime
+    floor: Floor
+    slowed: timedelta
+
+
 @dataclass(slots=True, eq=False)
 class Case:
     """
@@ -36,6 +45,7 @@ class Case:
     runs: [from, to) in law time, the last one open while it runs.
     entered: the stage in force, from 1. granted: where the clock stood, or will stand, when a blocking stage begins.
     waits: in the queue of the cap: since when, and until when (law time). holds: why it is held, until when at most.
+    signed: when which stage was signed; instead: of a server that was not protected then, so instead of a notice.
     not_before: nothing is granted backwards: when its last hold ended. number: seq of the record that opened it.
     """
 
@@ -55,6 +65,7 @@ class Case:
     due_first: datetime | None = None
     place: int = 0
     signed: dict[int, datetime] = field(default_factory=dict)
+    instead: dict[int, datetime] = field(default_factory=dict)
     holds: dict[str, datetime | None] = field(default_factory=dict)
     held_since: datetime | None = None
     paused_to: datetime | None = None
@@ -65,7 +76,9 @@ class Case:
     mixed: bool = False
     grace: timedelta = ZERO
     cured_at: datetime | None = None
-    past: tuple[timedelta, datetime, Floor, datetime] | None = None
+    past: Past | None = None
+    slowed_before: timedelta = ZERO
+    began_in: int = 1
     ahead: list[Ahead] = field(default_factory=list)
     pending: list[Notice] = field(default_factory=list)
     told: bool = False
@@ -96,29 +109,49 @@ class Case:
         begun = self.runs[-1][0]
         return begun + (clock - self.clock(begun))
 
-    def start(self, policy: Policy, law: datetime, inherited: timedelta | None = None) -> None:
+    def start(self, policy: Policy, law: datetime, past: Past | None = None) -> None:
         """
         Day 0: the stages and notices of the policy in force; what was told and delivered before counts no more.
 
-        inherited: a relapse goes on with that clock, in the row of that day, but in the last that does not block at most.
+        past: a relapse goes on with that clock, in the row of that day, but in the last that does not block at most.
         """
         self.stand(law)
         self.enforced, self.runs, self.stages = True, [(law, None)], policy.stages
-        if inherited:
+        inherited = self._fitting(past) if past else ZERO
+        if past and inherited:
+            self.slowed_before = past.slowed
             self.inherited, self.grace = inherited, timedelta(hours=policy.notices.hours_before_blocking)
             mild = [
                 n
                 for n, s in enumerate(self.stages, 1)
                 if not s.block_minutes_per_hour and s.from_day * DAY <= inherited
             ]
-            self.entered = mild[-1]
+            self.entered = self.began_in = mild[-1]
         self.ahead = self._ladder(policy)
+
+    def _fitting(self, past: Past) -> timedelta:
+        """The clock, but as far behind the first stage that only slows as mail was only slowed: other stages take away no such day."""
+        first = self._first_throttling()
+        return past.clock if first is None else min(past.clock, self.stages[first - 1].from_day * DAY + past.slowed)
+
+    def slowed(self, law: datetime) -> timedelta:
+        """How much of its clock lies in stages that slow mail and block none, that of the case before included."""
+        now, total = self.clock(law), self.slowed_before
+        for number, stage in enumerate(self.stages, 1):
+            if number < self.began_in or stage.block_minutes_per_hour or not stage.throttle_minutes_per_hour:
+                continue
+            begins = self.inherited if number == self.began_in else self.starts_at(number)
+            ends = self.starts_at(number + 1) if number < len(self.stages) else None
+            if begins is not None:
+                total += max(ZERO, (now if ends is None else min(now, ends)) - begins)
+        return total
 
     def stand(self, law: datetime) -> None:
         """Day 0, where it stands as long as it is only observed."""
         self.enforced, self.day0, self.inherited, self.grace = False, law, ZERO, ZERO
         self.runs, self.stages, self.ahead, self.pending, self.entered = [], (), [], [], 1
         self.granted, self.signed, self.waits, self.due_first, self.delivered = {}, {}, None, None, None
+        self.instead, self.slowed_before, self.began_in = {}, ZERO, 1
         self.told_now = self.told_of_blocking = False
         self.held_since, self.not_before, self.lead = None, None, ZERO
 
@@ -171,7 +204,7 @@ class Case:
             asked.append(signed)
         if policy.notices.needed_for_blocking:
             told = self.delivered and self.delivered + timedelta(hours=policy.notices.hours_before_blocking)
-            enough = [when for when in (told, None if protected else signed) if when]
+            enough = [when for when in (told, None if protected else self.instead.get(stage)) if when]
             if not enough:
                 return None
             asked.append(min(enough))

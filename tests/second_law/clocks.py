@@ -3,9 +3,10 @@
 from collections.abc import Callable, Container
 from datetime import date, datetime
 
+from shared.domain.evidence import Reading
 from tests.second_law.case import Case
 from tests.second_law.law import EPOCH, SecondLaw, Server
-from tests.second_law.words import DAY, floor_on, names_of
+from tests.second_law.words import DAY, floor_on, names_of, stands
 
 
 def exempt(law: SecondLaw, ids: tuple[str, ...], connector: str, peer: str) -> bool:
@@ -16,12 +17,15 @@ def exempt(law: SecondLaw, ids: tuple[str, ...], connector: str, peer: str) -> b
     return any(key in law.exempt for key in spared)
 
 
-def enforces(law: SecondLaw, product: str, connector: str, tie: str) -> bool:
-    """Its connector is enforced, its tie opens, and its product has a floor today."""
+def enforces(
+    law: SecondLaw, product: str, connector: str, tie: str, accused: Reading | None, day: date | None = None
+) -> bool:
+    """Its connector is enforced, its tie opens, and its product has a floor today (*day*) that does not accept what accused last."""
     policy = law.policy
     present = names_of(policy, connector)[0]
     by_connector = any(c.name == present and c.mode == "enforce" for c in policy.connectors)
-    has_floor = floor_on(policy, product, law.at.date()) is not None
+    floor = floor_on(policy, product, day or law.at.date())
+    has_floor = floor is not None and (accused is None or stands(floor, accused) != "at or above")
     return policy.mode == "enforce" and by_connector and tie in policy.open_ties and has_floor
 
 
@@ -35,9 +39,11 @@ def clocks(
     lets_go: Container[Case] = (),
 ) -> None:
     """Every case starts or stands, as the policy and the exemptions in force say; a pause holds for whose account it is now."""
+    day = due.date() if due else None  # what falls due does so on its own day, whenever it is looked at
     for server in sorted(law.servers.values(), key=lambda one: one.id):
         for case in server.cases if of(server) else ():
-            wanted = enforces(law, case.product, server.connector, server.tie)
+            accused = server.below[case.product].reading
+            wanted = enforces(law, case.product, server.connector, server.tie, accused, day)
             wanted = wanted and not exempt(law, server.ids, server.connector, case.exempt_peer)
             if wanted is not case.enforced and not case.released and (starts or not wanted):
                 (start if wanted else stop)(law, case, at or law.now)
@@ -120,7 +126,7 @@ def end_exemption(law: SecondLaw, kind: str, target: str, at: datetime, due: dat
     """What it exempted begins at day 0."""
     del law.exempt[kind, target]
     law.told.append(("exempt over", kind, target, due))
-    clocks(law, at, of=exempted_by(law, kind, target))
+    clocks(law, at, exempted_by(law, kind, target), due)
 
 
 def exempted_by(law: SecondLaw, kind: str, target: str) -> Callable[[Server], bool]:

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Container, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from msgspec.structs import replace
@@ -22,11 +22,21 @@ from shared.domain.fold import Fold, Written
 from shared.domain.policy import Policy, Relapses
 from shared.domain.state import decision_of
 from tests.second_law.twins import Move
-from tests.second_law.words import floor_on, stands, who
+from tests.second_law.words import who
 
 Key = tuple[str, str]
 Numbers = dict[int, Key]
-Message = tuple[tuple[str, ...], str]
+
+
+class Message(NamedTuple):
+    """One that could come: for whom it speaks, by which connector and peer, and the product that it shows."""
+
+    ids: tuple[str, ...]
+    connector: str
+    peer: str
+    product: str
+
+
 Harshness = dict[Message, tuple[int, int]]
 LONG_DAYS = 3650
 _DUES_A_STEP = 10_000
@@ -57,10 +67,8 @@ class World:
         self.fold, self.numbers = Fold(policy), numbers
         self.fold.begin(at=moves[0][0], version="second law")
         seen = [move[3][0] for move in moves if move[3] is not None and isinstance(move[3][0], r.ServerSeen)]
-        spoken = {(who(one.facts, policy).ids, one.reading.product) for one in seen if one.reading}
-        self.spoken = sorted((ids, product) for ids, product in spoken if ids)
-        self._cleared: dict[Key, datetime] = {}
-        self._stale: set[Key] = set()
+        known = [(who(one.facts, policy), one.facts.peer, one.reading.product) for one in seen if one.reading]
+        self.spoken = sorted({Message(of.ids, of.connector, peer, product) for of, peer, product in known if of.ids})
         self._ended: Counter[Key] = Counter()
 
     def move(self, move: Move) -> None:
@@ -73,7 +81,6 @@ class World:
         meant = self._meant(message[0]) if message else None
         if message is not None and meant is not None:
             self._note(self.fold.take(meant, message[1], at=at))
-            self._note_cure(meant, at)
         self._deliver(at)
 
     def _pass_to(self, h: datetime) -> None:
@@ -92,17 +99,11 @@ class World:
         raise AssertionError("what is due never ends")
 
     def _note(self, written: list[Written]) -> None:
-        """How many cases ended; and hours that count for a new one though they were seen before the last was released, or its hours dropped."""
+        """How many cases ended."""
         for record, _ in written:
             event = record.event
             if isinstance(event, e.CaseEnded):
                 self._ended[event.server, event.product] += 1
-            if isinstance(event, e.CaseReleased | e.AccusationDropped):
-                self._cleared[event.server, event.product] = record.at
-            elif isinstance(event, e.ServerSighted) and "hour" in event.news:
-                key = event.server, event.reading.product
-                if event.facts.seen_at < self._cleared.get(key, event.facts.seen_at):
-                    self._stale.add(key)
 
     def _meant(self, message: Any) -> Any:
         """The same case of this world; None: left out, or there is none."""
@@ -138,31 +139,20 @@ class World:
     def moved(self) -> set[Message]:
         """Messages of an id that a case left for a better one: who is seen by either is met by the case in one world only."""
         gone = {name for name, server in self.fold.servers.items() if server.moved}
-        return {(ids, product) for ids, product in self.spoken if gone.intersection(ids)}
-
-    def _note_cure(self, message: Any, at: datetime) -> None:
-        """A patched reading clears its product, whether or not there was anything to clear; nobody remembers that."""
-        if isinstance(message, r.ServerSeen) and message.reading is not None:
-            product = message.reading.product
-            floor = floor_on(self.fold.policy, product, message.facts.seen_at.date())
-            if stands(floor, message.reading) == "at or above":
-                self._cleared |= dict.fromkeys(((one, product) for one in who(message.facts, self.fold.policy).ids), at)
-
-    def stale(self) -> set[Message]:
-        """Messages of a server that such an hour counts against: in order the case that was there took it in."""
-        return self._messages(self._stale)
+        return {message for message in self.spoken if gone.intersection(message.ids)}
 
     def _messages(self, cases: Container[Key]) -> set[Message]:
-        return {(ids, product) for ids, product in self.spoken if any((one, product) in cases for one in ids)}
+        return {one for one in self.spoken if any((server, one.product) in cases for server in one.ids)}
 
     def harshness(self) -> Harshness:
         """For each message that could come: block and throttle minutes of the mildest case that accuses it."""
         rows = self._rows()
         found: Harshness = {}
-        for ids, product in self.spoken:
-            met = [rows[one, product] for one in ids if (one, product) in rows]
-            if met and min(met) > (0, 0):
-                found[ids, product] = min(met)
+        spares, policy = self.fold.reprieves.spare, self.fold.policy
+        for one in self.spoken:
+            met = [rows[server, one.product] for server in one.ids if (server, one.product) in rows]
+            if met and min(met) > (0, 0) and not spares(policy, one.ids, one.connector, one.peer):
+                found[one] = min(met)
         return found
 
     def _rows(self) -> dict[Key, tuple[int, int]]:
@@ -247,13 +237,12 @@ def compare(
     since: int = 0,
     *,
     but_lasting: bool = False,
-    but_stale: bool = False,
 ) -> None:
     """
     After each move from *since* on, nobody is harsher in the first than in the second; with but_lasting, for as long as H may lag.
 
     but_lasting: cases that were mixed, or have ended in one of the two only, are left out: the 24 hours after a release are law
-    time, so they are longer where the law stood still, and later where the cure came late. but_stale: so are cases for which an hour counts that a case before took in where it came in order.
+    time, so they are longer where the law stood still, and later where the cure came late.
     """
     apart: set[Message] = set()
     begun: dict[Message, datetime] = {}
@@ -266,8 +255,6 @@ def compare(
         apart |= first.moved() | second.moved()
         if but_lasting:
             apart |= first.lasting(second) | second.lasting(first)
-        if but_stale:
-            apart |= first.stale() | second.stale()
         harsher = {key for key, row in mine.items() if row > theirs.get(key, (0, 0))} if number >= since else set()
         begun = {key: begun.get(key, one[0]) for key in harsher - apart}
         for key in [key for key, first_at in begun.items() if one[0] - first_at >= lag]:
@@ -304,7 +291,5 @@ def delayed(policy: Policy, moves: list[Move], numbers: Numbers, drawn: random.R
         for arriving in arrives.get(number, []):
             ordered.append((*arriving[:3], None))
             late.append(arriving)
-    compare(
-        policy, late, ordered, numbers, "a delay", since=max(arrives) + len(chosen), but_lasting=True, but_stale=True
-    )
+    compare(policy, late, ordered, numbers, "a delay", since=max(arrives) + len(chosen), but_lasting=True)
     return "delay"

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from shared.domain.evidence import Reading
-from shared.domain.floors import Floor
 from shared.domain.policy import Policy
-from tests.second_law.case import Case, Notice
+from tests.second_law.case import Case, Notice, Past
 from tests.second_law.words import DAY, HOUR, names_of
 
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -26,10 +25,11 @@ def hour_of(instant: datetime) -> int:
 
 @dataclass(slots=True, eq=False)
 class Below:
-    """The newest reading of a product below the floor on record: when seen, and the law time it counts at."""
+    """The newest reading of a product below the floor on record: when seen, the law time it counts at, and what it showed."""
 
     seen: datetime
     law: datetime
+    reading: Reading
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +43,11 @@ class Pause:
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """What is on record of one id. hours: those that count for opening, by product."""
+    """
+    What is on record of one id. hours: those that count for opening, by product.
+
+    past: of released cases the clock, when released (law), the floor, and how long mail was only slowed. cured: what was seen of a product up to then accuses nobody.
+    """
 
     id: str
     connector: str
@@ -54,7 +58,8 @@ class Server:
     hours: dict[str, set[int]] = field(default_factory=dict)
     below: dict[str, Below] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
-    past: dict[str, tuple[timedelta, datetime, Floor, datetime]] = field(default_factory=dict)
+    past: dict[str, Past] = field(default_factory=dict)
+    cured: dict[str, datetime] = field(default_factory=dict)
     struck: list[tuple[str, object, object]] = field(default_factory=list)
     news_hour: int = 0
     news: int = 0
@@ -62,6 +67,10 @@ class Server:
     def case_of(self, product: str) -> Case | None:
         """The case about *product*, released ones included, until it ends."""
         return next((case for case in self.cases if case.product == product), None)
+
+    def clears(self, product: str, seen: datetime) -> None:
+        """What was seen of the product up to then accuses nobody."""
+        self.cured[product] = max(seen, self.cured.get(product, seen))
 
     def strikes(self, reading: Reading) -> bool:
         """Whether an operator said that such a reading is none."""

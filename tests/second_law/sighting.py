@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.evidence import Facts, Reading
 from shared.domain.floors import Floor
-from tests.second_law.case import Case
+from tests.second_law.case import Case, Past
 from tests.second_law.clocks import enforces, exempt, follows_account, holds, pauses, start, stop
 from tests.second_law.due import fall_due
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
@@ -37,49 +37,78 @@ class Sighting:
         self.server = law.servers.get(whose.ids[0])
         self.late = self.server is not None and self.seen < self.server.last_seen
         tie_opens = whose.tie in law.policy.open_ties
-        newest = self.server.reading if self.server else reading
-        before_patch = self.late and stands(self.floor, newest) == "at or above"
-        struck = any(server.strikes(reading) for server in self._known())
-        said_nothing = self.imported or before_patch or struck or self._before_a_cure()
+        struck = any(server.strikes(reading) for server in self._known_or_home())
+        said_nothing = self.imported or struck or self._before_a_cure()
         self.accuses = self.stands == "below" and tie_opens and not said_nothing
 
     def _before_a_cure(self) -> bool:
-        """Seen before what released the last case of the product, as long as that is remembered."""
-        if self.server is None:
-            return False
-        case = self.server.case_of(self.reading.product)
-        past = case.past if case else self.server.past.get(self.reading.product)
-        return past is not None and self.seen <= past[3]
+        """Seen before its server was patched, as far as that is on record."""
+        cured = self.server.cured.get(self.reading.product) if self.server else None
+        return cured is not None and self.seen <= cured
 
     def decide(self) -> None:
         """Record it if it is news, then what follows."""
         curable = [server for server in self._known() if self._may_cure(server)]
         cured = [case for server in curable for case in server.cases if self._cures(server, case)]
         dropped = [s for s in curable if self.stands == "at or above" and s.hours.get(self.reading.product)]
+        met = self.stands == "at or above"
+        released = [self.law.servers[case.server] for case in cured]
+        cleared = [s for s in curable if s not in dropped and (s in released or (met and self._is_first_cure(s)))]
         source = self._moves()
         hour, mixed = self._hour() if source is None else None, self._mixes()
-        if not self._is_news(hour) and mixed is None and source is None and not cured and not dropped:
+        consequences = mixed is not None or source is not None or cured or dropped or cleared
+        if not (self._is_news(hour) or consequences) or not (cured or dropped or self._has_place()):
             return
-        if not cured and not dropped and not self._has_place():
-            return
+        begins_anew = self._is_first_since_a_cure()
+        clears_own = (met or released) and (self.server is None or self.server in curable)
         self._record(hour)
+        assert self.server is not None
+        if begins_anew or clears_own:
+            self.server.clears(self.reading.product, self.seen)
         for server in dropped:
             server.hours.pop(self.reading.product)
-            self.law.told.append(("dropped", server.id, self.reading.product))
+        self._clear(dropped, cleared)
         for case in cured:
             self._release(case)
         if mixed is not None:
             self._mix(mixed)
         if source is not None:
             self._move(source)
-        if not self.imported:
+        if not self.imported and not self.late:
             self._clocks(cured)
         self._open()
-        if source is not None and self.server is not None:
-            held = source.held_since
-            follows_account(self.law, self.server, source, self.law.now, None)
-            if source.held_since == held:  # else it goes on as at the end of any hold
-                self._grant_moved()
+        if source is not None:
+            self._settle(self.server, source)
+
+    def _settle(self, server: Server, source: Case) -> None:
+        """The case that moved is as it must be where it is now."""
+        self._clock(server, source)
+        held = source.held_since
+        follows_account(self.law, server, source, self.law.now, None)
+        if source.held_since == held:  # else it goes on as at the end of any hold
+            self._grant_moved()
+
+    def _clear(self, dropped: list[Server], cleared: list[Server]) -> None:
+        """What was seen of the product up to now accuses none of them; of the server itself the sighting says it."""
+        for server in [*dropped, *(one for one in cleared if one is not self.server)]:
+            server.clears(self.reading.product, self.seen)
+            self.law.told.append(("dropped", server.id, self.reading.product))
+
+    def _is_first_since_a_cure(self) -> bool:
+        """The first below the floor after a patched one: what was seen before it was perhaps seen before a patched one that was no news."""
+        cured = self.server.cured.get(self.reading.product) if self.server else None
+        below = self.server.below.get(self.reading.product) if self.server else None
+        return self.accuses and cured is not None and (below is None or below.seen < cured)
+
+    def _is_first_cure(self, server: Server) -> bool:
+        """Nothing like it is on record, or only something older though newer things are."""
+        cured = server.cured.get(self.reading.product)
+        return cured is None or cured < self.seen < server.last_seen
+
+    def _known_or_home(self) -> list[Server]:
+        """And where cases of theirs went."""
+        homes = [self.law.servers[home] for (source, _), home in self.law.moved.items() if source in self.whose.ids]
+        return [*self._known(), *homes]
 
     def _known(self) -> list[Server]:
         return [self.law.servers[name] for name in self.whose.ids if name in self.law.servers]
@@ -91,7 +120,8 @@ class Sighting:
 
     def _cures(self, server: Server, case: Case) -> bool:
         """At or above the floor of the case; of a mixed one only if the other machine was not seen for a day."""
-        seen_lately = case.mixed and self.law.now - server.below[case.product].law < DAY
+        below = server.below[case.product] if case.mixed else None
+        seen_lately = below is not None and self.law.now - below.law < DAY and self.law.h - below.seen < DAY
         return not case.released and not seen_lately and stands(case.floor, self.reading) == "at or above"
 
     def _mixes(self) -> Case | None:
@@ -107,7 +137,7 @@ class Sighting:
         law = self.law
         assert case.past is not None
         held_before, case.released, case.ends = case.mixed, False, None
-        case.start(law.policy, law.now, case.past[0] if law.policy.relapses.days else None)
+        case.start(law.policy, law.now, case.past if law.policy.relapses.days else None)
         case.mixed, case.past = True, None
         below = law.servers[case.server].below[case.product]
         below.law = max(below.law, law.law_of(self.seen))  # as at an opening
@@ -205,7 +235,7 @@ class Sighting:
             server.hours.setdefault(product, set()).add(hour)
         below = server.below.get(product)
         if self.accuses and (below is None or below.seen <= seen):
-            server.below[product] = Below(seen, law.law_of(seen))
+            server.below[product] = Below(seen, law.law_of(seen), self.reading)
         elif self.accuses and below is not None:
             below.law = max(below.law, law.law_of(seen))  # it is news, however late
         law.told.append(("sighted", server.id, self.accuses))
@@ -214,33 +244,37 @@ class Sighting:
         law = self.law
         case.released, case.waits = True, None
         case.holds.clear()
-        case.past = (case.clock(law.now), law.now, case.floor, self.seen) if case.enforced else None
+        left = Past(case.clock(law.now), law.now, case.floor, case.slowed(law.now))
+        case.past = left if case.enforced else None
         case.cured_at = self.seen
         case.ends = law.now + timedelta(hours=law.policy.release_hours)
         law.told.append(("released", case.server, case.product, self.whose.ids[0]))
         if case.told and case.enforced:  # in observe no notice is due
             law.tell(case, "release", 0, None)
 
-    def enforced(self, product: str, tie: str) -> bool:
+    def enforced(self, product: str, tie: str, accused: Reading | None = None) -> bool:
         """Whether the policy in force enforces what such a case rests on, and nobody exempted it."""
-        named = enforces(self.law, product, self.whose.connector, tie)
+        named = enforces(self.law, product, self.whose.connector, tie, accused)
         return named and not exempt(self.law, self.whose.ids, self.whose.connector, self.peer)
 
     def _clocks(self, cured: list[Case]) -> None:
         """Cases follow the connector in which their server is seen; all ids of one that is only observed stand at day 0."""
         for server in self._known():
             for case in server.cases:
-                if case.released or case in cured:
-                    continue
-                wanted = self.enforced(case.product, self.tie)
-                before = case.exempt_peer
-                self._note_peer(server, case)
-                if wanted and not case.enforced and server is self.server:
-                    start(self.law, case, self.law.now)
-                elif not wanted and (case.enforced or case.exempt_peer != before):
-                    stop(self.law, case, self.law.now)
-                elif case.enforced and server is self.server:
-                    follows_account(self.law, server, case, self.law.now, None)
+                if not case.released and case not in cured:
+                    self._clock(server, case)
+
+    def _clock(self, server: Server, case: Case) -> None:
+        mine = server is self.server
+        wanted = self.enforced(case.product, self.tie, server.below[case.product].reading if mine else None)
+        before = case.exempt_peer
+        self._note_peer(server, case)
+        if wanted and not case.enforced and mine:
+            start(self.law, case, self.law.now)
+        elif not wanted and (case.enforced or case.exempt_peer != before):
+            stop(self.law, case, self.law.now)
+        elif case.enforced and mine:
+            follows_account(self.law, server, case, self.law.now, None)
 
     def _note_peer(self, server: Server, case: Case) -> None:
         """A case remembers the exempt peer for which it stands, for nobody knows otherwise from where its server is seen."""
@@ -267,10 +301,12 @@ class Sighting:
         enforced = self.enforced(product, self.whose.tie)
         self._note_peer(server, case)
         past = server.past.pop(product, None)
-        within = past is not None and day0 - past[1] <= law.policy.relapses.days * DAY and law.policy.relapses.days > 0
-        relapse = within and past is not None and self._owes(past[2])
+        within = (
+            past is not None and day0 - past.released <= law.policy.relapses.days * DAY and law.policy.relapses.days > 0
+        )
+        relapse = within and past is not None and self._owes(past.floor)
         if enforced:
-            case.start(law.policy, day0, past[0] if past and relapse else None)
+            case.start(law.policy, day0, past if relapse else None)
         else:
             case.stand(day0)
         law.told.append(("opened", server.id, product, case.enforced))

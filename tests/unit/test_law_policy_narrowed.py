@@ -114,3 +114,46 @@ def test_a_lowered_floor_leaves_the_floor_of_the_case_as_it_is() -> None:
     before = decision(world).cases[0].floor
     world.adopt(policy_for(version=2, floors=(*without_2016(policy_for()), low_floor(39))))
     assert decision(world).cases[0].floor == before
+
+
+def lowered_and_restored(shown: Build, *, days: int) -> World:
+    """The floor is lowered to the build that accused, and restored after so many days; *shown* is seen daily meanwhile."""
+    world = old_case()
+    world.adopt(policy_for(version=2, floors=(low_floor(39),)))
+    for _ in range(days):
+        world.pass_time(DAY)
+        world.see(reading(build=shown))
+    world.adopt(policy_for(version=3), "restored")
+    return world
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_a_case_whose_builds_are_accepted_for_a_while_begins_at_day_0(days: int) -> None:
+    """A policy that was wrong, or right for a month: what was accepted then is not refused for it later."""
+    world = lowered_and_restored(Build(15, 1, 2507, 39), days=days)
+    assert world.case().enforced
+    assert world.case().rows[0].since == world.fold.law.now
+    assert refused_minutes(world, world.fold.policy) == 0
+
+
+def test_a_case_ages_on_where_the_lower_floor_is_above_what_accused_it() -> None:
+    """It accepts others, not this one."""
+    world = old_case()
+    began = world.case().rows[0].since
+    world.adopt(policy_for(version=2, floors=(low_floor(45),)))
+    assert world.case().rows[0].since == began
+    world.pass_time(DAY)
+    world.see(reading(build=Build(15, 1, 2507, 45)))
+    assert world.case().rows[0].since == began
+    assert refused_minutes(world, world.fold.policy) > 0
+
+
+def test_an_older_build_begins_the_clock_again_that_a_lower_floor_stopped() -> None:
+    """At day 0, with the first message that the lower floor does not accept."""
+    world = lowered_and_restored(Build(15, 1, 2507, 39), days=0)
+    world.adopt(policy_for(version=4, floors=(low_floor(39),)), "low")
+    assert not world.case().enforced
+    world.pass_time(DAY)
+    world.see(reading(build=Build(15, 1, 2507, 6)))
+    assert world.case().enforced
+    assert world.case().rows[0].since == world.fold.law.now

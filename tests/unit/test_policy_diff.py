@@ -62,13 +62,13 @@ def test_another_tie_that_opens_makes_a_case_possible() -> None:
     assert changes_of(world, policy_for(version=2)) == {SERVER: ("may-open",)}
 
 
-def test_a_lower_floor_accepts_servers_and_lets_the_mail_of_cases_pass() -> None:
-    """A case keeps the floor it was opened under, and goes on; its mail passes."""
+def test_a_lower_floor_accepts_servers_and_lets_their_cases_stand() -> None:
+    """A case keeps the floor it was opened under; what accused it is accepted now."""
     world = World()
     world.open_case()
     world.see(name="young.alt.example")
     new = policy_for(version=2, floors=floors(LOW))
-    assert changes_of(world, new) == {SERVER: ("passes",), "young.alt.example@192.0.2.7": ("accepted",)}
+    assert changes_of(world, new) == {SERVER: ("stands",), "young.alt.example@192.0.2.7": ("accepted",)}
 
 
 def test_a_wave_counts_from_its_day_on() -> None:

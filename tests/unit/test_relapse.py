@@ -10,7 +10,7 @@ from shared.domain import events as e
 from shared.domain.build import Build
 from shared.domain.floors import FloorWave
 from shared.domain.policy import Policy, Relapses
-from shared.domain.records import CorrectCase, DisputeCase
+from shared.domain.records import CorrectCase, DisputeCase, PauseAccount
 from shared.domain.relapse import plan_again
 from shared.domain.verify import Audit
 from tests.support.acts import aged
@@ -99,10 +99,10 @@ def test_a_policy_without_blocking_rows_has_none() -> None:
 
 @pytest.mark.parametrize(("days", "stage"), [(10, 1), (35, 2), (45, 3), (55, 4), (65, 4), (85, 4)])
 def test_a_relapse_begins_with_the_stage_of_the_release(days: int, stage: int) -> None:
-    """Whoever was blocked is throttled first."""
+    """Whoever was blocked is throttled first; days on which mail was refused are no days on which it was only slowed."""
     world = relapsed(days)
     assert world.case().rows[0].stage == stage
-    assert opened(world).inherited >= days * DAY
+    assert opened(world).inherited >= min(days, 60) * DAY
     assert opened(world).evidence[-1] > 0
     assert audited(world) == ""
 
@@ -255,3 +255,58 @@ def test_where_no_notice_is_needed_blocking_waits_a_day_all_the_same() -> None:
     begins: Any = world.case().rows[0].since
     world.pass_time(2 * DAY)
     assert world.case().rows[1].since - begins == DAY
+
+
+# --- other stages than before ----------------------------------------------------------------------------------------
+
+QUICK: tuple[dict[str, int], ...] = (
+    {"from_day": 0, "throttle_minutes_per_hour": 0, "block_minutes_per_hour": 0},
+    {"from_day": 5, "throttle_minutes_per_hour": 10, "block_minutes_per_hour": 0},
+    {"from_day": 20, "throttle_minutes_per_hour": 0, "block_minutes_per_hour": 30},
+)
+
+
+@pytest.mark.parametrize(("days", "clock"), [(3, 3), (25, 5), (33, 8), (70, 35)])
+def test_by_other_stages_a_clock_stands_as_far_behind_the_first_that_slows_as_mail_was_slowed(
+    days: int, clock: int
+) -> None:
+    """25 days in which nothing was slowed are no 25 days of a table that slows from the fifth on."""
+    world = aged(days)
+    world.see(PATCHED)
+    world.adopt(policy_for(version=2, stages=QUICK))
+    world.pass_time(3 * DAY)
+    world.open_case()
+    inherited = world.case().inherited
+    assert inherited is not None
+    assert abs(inherited - clock * DAY) < DAY
+    assert audited(world) == ""
+
+
+def test_mixed_by_other_stages_too() -> None:
+    """It is open again with no more of its clock than the stages in force allow."""
+    world = aged(25)
+    world.see(PATCHED)
+    world.adopt(policy_for(version=2, stages=QUICK))
+    world.pass_time(HOUR)
+    world.see()
+    assert world.case().mixed
+    assert world.case().inherited == 5 * DAY
+
+
+def test_time_on_hold_slows_nobody() -> None:
+    """What it was slowed is counted as its clock is, over two relapses."""
+    world = aged(35)
+    world.ask(PauseAccount, account=SERVER, days=20)
+    world.pass_time(21 * DAY)
+    world.see(PATCHED)
+    world.pass_time(3 * DAY)
+    world.open_case()
+    for _ in range(3):
+        world.pass_time(DAY)
+        world.see()
+    world.see(PATCHED)
+    world.pass_time(3 * DAY)
+    world.open_case()
+    throttled = world.case().throttled
+    assert throttled is not None
+    assert 9 * DAY < throttled < 10 * DAY  # 5 before the pause, 1 after it, 3 of the second case

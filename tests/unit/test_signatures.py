@@ -245,6 +245,20 @@ def test_who_is_protected_no_more_gets_what_waited_from_then_on() -> None:
     assert audited(world) == ""
 
 
+def test_a_signature_that_was_given_beside_the_notice_never_stands_for_one() -> None:
+    """Protected no more, and never told: he is told first, unless an operator signs that it begins without."""
+    world = aged(75, guarded(), told=False)
+    sign(world)
+    live(world, 1, told=False)
+    world.adopt(policy_for(version=2), "unprotect")
+    live(world, 10, told=False)
+    assert stages(world)[-1] == 4
+    assert sign(world)[0] == "done"
+    live(world, 1, told=False)
+    assert stages(world)[-1] == 8
+    assert audited(world) == ""
+
+
 def test_who_becomes_protected_keeps_the_rows_that_he_has() -> None:
     """A new policy changes no row that was granted; what waits then needs its signatures."""
     world = aged(62, policy_for())
