@@ -29,6 +29,7 @@ class Assessed(msgspec.Struct, frozen=True, kw_only=True):
 
     update: the listed one that it is or follows. branch: of its cumulative update or service pack. advice: patch, replace,
     none, or unknown. no_patch_any_more: no update comes for anybody. cves_exploited: with the day since which it is known.
+    update_rollups: whether its updates are rollups, of which not each brings security fixes; all are counted as if they did.
     """
 
     product: str
@@ -42,6 +43,7 @@ class Assessed(msgspec.Struct, frozen=True, kw_only=True):
     no_patch_any_more: bool
     updates_missing: tuple[KnownUpdate, ...]
     security_updates_missing: int
+    update_rollups: bool
     missing_since: date | None
     cves_open: tuple[str, ...]
     cves_exploited: dict[str, date]
@@ -163,6 +165,7 @@ def _assessed(catalogue: BuildCatalogue, product: str, build: Build, on: date) -
         no_patch_any_more=advice == "replace",
         updates_missing=catalogue.missing(product, build, on),
         security_updates_missing=known.missing_security,
+        update_rollups=catalogue.has_rollups(product),
         missing_since=known.missing_since,
         cves_open=tuple(cves),
         cves_exploited={cve: since for cve, since in cves.items() if since is not None},

@@ -60,9 +60,8 @@ def _exchange(x: Assessed) -> Iterator[str]:
         paid = f"; the paid programme ends {x.paid_programme_ends}" if x.paid_programme_ends else ""
         yield f"Support ended {x.support_ended}{paid}."
     if x.updates_missing:
-        since = (
-            f", {x.security_updates_missing} of them for security, since {x.missing_since}" if x.missing_since else ""
-        )
+        kind = "update rollups" if x.update_rollups else "for security"
+        since = f", {x.security_updates_missing} of them {kind}, since {x.missing_since}" if x.missing_since else ""
         missing = counted(len(x.updates_missing), "update")
         yield f"Missing {missing}{since}: {_some([one.name for one in x.updates_missing])}."
     if x.cves_open:

@@ -165,6 +165,7 @@ async def blocked_in_part(stage: Stage) -> None:
     ):
         table.add_column(column, justify="right")
     stage.title("3  Days 61, 71, 81: refused for some minutes of each hour")
+    await _told_before_blocking(stage)
     seed = ""
     promised_kept = neighbour_unharmed = True
     for day, number in ((61, 5), (71, 6), (81, 7)):
@@ -186,6 +187,19 @@ async def blocked_in_part(stage: Stage) -> None:
     stage.check("the modern neighbour behind the same address lost nothing", neighbour_unharmed)
     stage.say(seed)
     stage.check("stage 6 answers with the very line that started us, byte for byte", seed == SEED_LINE, seed)
+
+
+async def _told_before_blocking(stage: Stage) -> None:
+    """Blocking waits for this notice, and days fly past while a busy machine mails it: so the story halts until it is delivered."""
+    first = next(row.from_day for row in stage.policy.stages if row.block_minutes_per_hour)
+    await stage.to_day(first - stage.policy.notices.before_blocking_days + 1)
+    blocked = [stage.id_of(stage.old), stage.id_of(stage.patchable)]
+    await stage.watcher.until("notices before blocking settled", lambda: all(_told(stage, name) for name in blocked))
+
+
+def _told(stage: Stage, server: str) -> bool:
+    due = {event.notice for event in stage.watcher.events(e.NoticeDue, server) if event.kind == "before-blocking"}
+    return any(event.notice in due for event in stage.watcher.events(e.NoticeSettled, server))
 
 
 async def _hour_of_mail(stage: Stage) -> tuple[list[Answer], list[Answer]]:

@@ -3,7 +3,7 @@
 import asyncio
 import smtplib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from time import monotonic
@@ -71,10 +71,3 @@ class MailServer:
             client.rcpt(message["To"])
             code, text = client.data(message.as_bytes())
         return Answer(code, text.decode("ascii", "replace"), monotonic() - began)
-
-
-class Delivered(NamedTuple):
-    """How one queued mail fared: each answer with its instant, and the delay until 250."""
-
-    answers: list[tuple[datetime, Answer]]
-    delay: timedelta

@@ -11,7 +11,6 @@ from shared.domain.accounts import Account
 from shared.domain.events import LogRecord
 from shared.domain.state import Position, Server
 from shared.messaging import topics as t
-from shared.messaging.codec import record_type
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """A value that is nothing but a time."""
@@ -172,9 +171,3 @@ CHANNELS: tuple[Channel, ...] = (
 """All topics, in the order of `topics.py`."""
 
 CONFIG: Mapping[str, t.Topic] = {topic.name: topic for topic in t.TOPICS}
-
-
-def kinds_read(topic: str) -> tuple[Any, ...]:
-    """The types that the codec reads in *topic*: the members of its union, or the one there is."""
-    kind = record_type(topic)
-    return getattr(kind, "__args__", (kind,))

@@ -84,7 +84,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     update: the listed build that the lower end of the range is or follows; None if the catalogue knows none there.
     listed: whether that build is listed itself. newer_than_data: above all that is listed of its branch or product.
     newest_in_branch, newest, newest_public: what was out on that day; newest_public leaves out the paid programme.
-    missing: updates of any kind that it lacks for sure. missing_security: those that bring security fixes;
+    missing: updates of any kind that it lacks for sure. missing_security: those that bring security fixes, or may (rollups);
     missing_security_at_most: counted from the lower end. missing_since: day the first security update it lacks came out.
     cves_open: holes that are open for sure. cves_exploited: those of them known to be exploited by that day;
     exploited_ids names EXPLOITED_IDS_MAX at most, oldest first.
@@ -175,6 +175,10 @@ class BuildCatalogue:
     def products(self) -> tuple[str, ...]:
         """All products of which builds are listed, oldest first."""
         return tuple(self._products)
+
+    def has_rollups(self, product: str) -> bool:
+        """Whether the updates of *product* are update rollups: which of them bring security fixes, the list does not say."""
+        return any(row.is_rollup for row in self.builds_of_product(product))
 
     def newest_branch(self, product: str) -> Branch:
         """The highest branch that is listed for *product*; () when none is."""

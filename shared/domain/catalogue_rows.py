@@ -66,7 +66,7 @@ class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_security(self) -> bool:
-        """Whether it brings security fixes: every update but hotfix updates; base releases do not count."""
+        """Whether it brings security fixes, or may, as a rollup: every update but hotfix updates; base releases do not count."""
         return bool(self.security_update) and "HU" not in self.security_update
 
     @property

@@ -80,7 +80,7 @@ def explain(
         first_seen=server.first_seen,
         last_seen=server.last_seen,
         reading=_reading_shown(server.reading, assessment),
-        lacks=_lacks(assessment),
+        lacks=_lacks(assessment, rollups=catalogue.has_rollups(assessment.product)),
         evidence=_evidence(server),
         counting=tuple(_counting(server, policy)),
         cases=tuple(_CaseView(server, case, law, policy).shown(catalogue, now) for case in server.cases),
@@ -147,12 +147,13 @@ def _reading_shown(reading: Reading, assessment: Assessment) -> ReadingShown:
     )
 
 
-def _lacks(assessment: Assessment) -> Lacks:
+def _lacks(assessment: Assessment, *, rollups: bool) -> Lacks:
     return Lacks(
         security_updates=assessment.missing_security,
         holes=assessment.cves_open,
         holes_exploited=assessment.cves_exploited,
         support_ended=assessment.support_ended.isoformat() if assessment.support_ended else "",
+        rollups=rollups,
     )
 
 

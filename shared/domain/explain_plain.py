@@ -62,8 +62,9 @@ def _who(x: Explanation) -> Iterator[str]:
         else:
             yield f"So a build from {reading.low} to {reading.high} is installed: {reading.because}."
     if x.lacks.security_updates or x.lacks.holes:
+        updates = "update rollups" if x.lacks.rollups else "security updates"
         yield (
-            f"It lacks {x.lacks.security_updates} security updates for sure; {x.lacks.holes} known holes are open, "
+            f"It lacks {x.lacks.security_updates} {updates} for sure; {x.lacks.holes} known holes are open, "
             f"{x.lacks.holes_exploited} of them known to be exploited."
         )
     if x.lacks.support_ended:

@@ -45,12 +45,17 @@ class ReadingShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lacks(msgspec.Struct, frozen=True, kw_only=True):
-    """What the catalogue says on that day: security updates that are missing for sure, holes that are open for sure."""
+    """
+    What the catalogue says on that day: security updates that are missing for sure, holes that are open for sure.
+
+    rollups: whether the updates are update rollups, of which not each brings security fixes; all are counted.
+    """
 
     security_updates: int
     holes: int
     holes_exploited: int
     support_ended: str
+    rollups: bool = False
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ import msgspec
 from shared.domain.build import parse_build
 from shared.domain.errors import BuildSyntaxError, ConfigError
 from shared.domain.floors import Floor, FloorWave
+from shared.domain.policy_lines import name_of
+from shared.domain.policy_readers import reader_errors
 from shared.domain.policy_scopes import complaint_of_domain, complaint_of_range, spelled
 from shared.smtp.errors import ReplyTextError
 from shared.smtp.replies import check_reply_template
@@ -239,7 +241,7 @@ def parse_policy(text: str) -> Policy:
         raise PolicyError("the policy is nested too deeply; none needs more than three levels") from error
     except (msgspec.ValidationError, BuildSyntaxError) as error:
         raise PolicyError(f"the policy cannot be read: {error}") from error
-    complaints = list(complaints_of(policy))
+    complaints = [*complaints_of(policy), *(f"{name_of(path)}: {what}" for path, what in reader_errors(policy))]
     if complaints:
         raise PolicyError("the policy cannot be used: " + "; ".join(complaints))
     return policy

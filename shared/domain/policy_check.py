@@ -16,7 +16,8 @@ import msgspec
 from shared.domain.build import parse_build
 from shared.domain.catalogue import BuildCatalogue
 from shared.domain.policy import Policy, PolicyError, complaints_of, parse_policy, shipped_policy_text
-from shared.domain.policy_lines import Lines, Path
+from shared.domain.policy_lines import Lines, Path, name_of
+from shared.domain.policy_readers import reader_errors
 from shared.domain.policy_shape import Told, shape_errors
 from shared.domain.policy_warnings import floor_errors, warnings_of
 
@@ -59,6 +60,8 @@ def check_policy(text: str, catalogue: BuildCatalogue) -> Checked:
     if read is not None:
         told = [(place_of(complaint, read), complaint) for complaint in complaints_of(read)]
         wrong += [(_placed(path, places), text) for path, text in (*told, *floor_errors(read, catalogue))]
+        unread = [(_placed(path, places), what) for path, what in reader_errors(read)]
+        wrong += [(path, f"{name_of(path)}: {what}") for path, what in unread]
     if not wrong:
         wrong += _last_word(text)
     warnings = [] if wrong or read is None else list(warnings_of(read, catalogue))

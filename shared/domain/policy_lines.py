@@ -1,4 +1,4 @@
-"""Where each key of a TOML document stands. Pure; the parser of the standard library keeps no lines."""
+"""Where each key of a TOML document stands, and what it is called. Pure; the parser of the standard library keeps no lines."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +13,14 @@ _TOKEN = re.compile(
 _PART = r'"(?:\\.|[^"\\\n])*"|' + r"'[^'\n]*'|[A-Za-z0-9_-]+"
 _DOTTED = re.compile(rf"(?:{_PART})(?:\s*\.\s*(?:{_PART}))*")
 _PARTS = re.compile(_PART)
+
+
+def name_of(path: Path) -> str:
+    """As people count: the entries of a list from 1."""
+    name = ""
+    for part in path:
+        name += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if name else part
+    return name or "the document"
 
 
 class Lines:

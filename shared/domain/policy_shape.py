@@ -11,7 +11,7 @@ import msgspec
 from shared.domain.build import Build, parse_build
 from shared.domain.errors import BuildSyntaxError
 from shared.domain.policy import Policy
-from shared.domain.policy_lines import Path
+from shared.domain.policy_lines import Path, name_of
 
 Told = tuple[Path, str]
 """Where in the document, and what is to be told of it."""
@@ -41,7 +41,10 @@ def _shape(value: object, kind: Any, path: Path) -> Iterator[Told]:  # noqa: ANN
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            yield path, f"{_name(path)}: {_wanted(kind, value) or str(error)[:200]}, and reads {str(value)[:_SHOWN]!r}"
+            yield (
+                path,
+                f"{name_of(path)}: {_wanted(kind, value) or str(error)[:200]}, and reads {str(value)[:_SHOWN]!r}",
+            )
 
 
 def _wanted(kind: Any, value: object) -> str:  # noqa: ANN401 - a type
@@ -59,17 +62,17 @@ def _wanted(kind: Any, value: object) -> str:  # noqa: ANN401 - a type
 
 def _table(value: object, kind: type[msgspec.Struct], path: Path) -> Iterator[Told]:
     if not isinstance(value, dict):
-        yield path, f"{_name(path)}: must be a table with keys of its own, and reads {str(value)[:_SHOWN]!r}"
+        yield path, f"{name_of(path)}: must be a table with keys of its own, and reads {str(value)[:_SHOWN]!r}"
         return
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for key, inner in value.items():
         if key in fields:
             yield from _shape(inner, fields[key].type, (*path, key))
         else:
-            yield (*path, key), f"{_name((*path, key))}: no such key; {_nearest(key, fields)}"
+            yield (*path, key), f"{name_of((*path, key))}: no such key; {_nearest(key, fields)}"
     for key, field in fields.items():
         if field.required and key not in value:
-            yield path, f"{_name((*path, key))}: is missing"
+            yield path, f"{name_of((*path, key))}: is missing"
 
 
 def _nearest(key: str, known: dict[str, Any]) -> str:
@@ -84,12 +87,12 @@ def _builds(texts: list[object], path: Path) -> Iterator[Told]:
         try:
             parse_build(str(text))
         except BuildSyntaxError as error:
-            yield path, f"{_name(path)}: {error}"
+            yield path, f"{name_of(path)}: {error}"
 
 
 def _day(value: object, path: Path) -> Iterator[Told]:
     """A day without a time; TOML also has times, with an offset or without one."""
-    wanted = f"{_name(path)}: a whole day is wanted, counted in UTC"
+    wanted = f"{name_of(path)}: a whole day is wanted, counted in UTC"
     if isinstance(value, datetime) and value.tzinfo is None:
         yield (
             path,
@@ -129,11 +132,3 @@ def _list_of_tables(kind: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 -
     if get_origin(bare) is tuple and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
         return inner[0]
     return None
-
-
-def _name(path: Path) -> str:
-    """As people count: the entries of a list from 1."""
-    name = ""
-    for part in path:
-        name += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if name else part
-    return name or "the document"

@@ -70,7 +70,7 @@ def decode(topic: str, value: bytes | None) -> Any:  # noqa: ANN401  (the type h
 
 
 def record_type(topic: str) -> Any:  # noqa: ANN401  (a type, or a union of types)
-    """What `decode` reads in *topic* (its name without prefix); the contract is made from it."""
+    """What `decode` reads in *topic* (its name without prefix); the contract is checked against it."""
     return _DECODERS[topic].type
 
 

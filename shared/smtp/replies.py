@@ -119,19 +119,6 @@ def check_reply_template(template: str, *, products: Iterable[str], receiver: st
             raise ReplyTextError(f"With product {product!a}: {error}") from error
 
 
-def with_link(reply: SmtpReply, url: str) -> SmtpReply:
-    """
-    Add `` See <url>`` to a reply; where that would pass 200 characters the reply stays as it is.
-
-    Raises:
-        ReplyTextError: *url* is not printable ASCII.
-    """
-    linked = f"{reply.text} See {url}"
-    _check_text(linked)
-    room = MAX_REPLY_CHARS - len(reply.line) + len(reply.text)
-    return SmtpReply(reply.code, reply.enhanced, linked) if len(linked) <= room else reply
-
-
 def _check_text(text: str) -> None:
     if not text.strip():
         raise ReplyTextError("The reply has no text after its status code.")

@@ -40,6 +40,8 @@ VALUES = st.sampled_from(
         '["15.1", 7]',
         "-1",
         "61",
+        str(2**53),
+        r'"a\u001bb"',
         "0",
         '["internet", "internett"]',
     ]

@@ -221,6 +221,7 @@ def test_assess_tells_everything_of_a_build(capsys: pytest.CaptureFixture[str]) 
         (["15.2.2562.53"], ["Nothing is missing."]),
         (["15.2.2562.99"], ["cannot be told", "newer than the data"]),
         (["8.3.297.1"], ["SP3 RU8v3 or later", "and 3 more"]),
+        (["8.3.83.6"], ["Missing 25 updates, 25 of them update rollups, since 2010-09-09: "]),
         (["15.1.2507.44", "--product", "microsoft exchange 2016"], ["Microsoft Exchange 2016"]),
         (["4.92", "--product", "exim"], ["never judged", "CVE-2019-16928", "without changing the number"]),
         (["9.0.1FP7", "--product", "HCL Domino"], ["Its line ended 2024-06-01."]),

@@ -1,5 +1,6 @@
 """`patchgate policy` without a broker: reading a file, its complaints, and the text of a policy in force."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,22 @@ from tests.support.scenario import START, World, policy_for
 @pytest.mark.parametrize("mode", ["observe", "enforce"])
 def test_the_text_of_a_policy_reads_back_to_the_same_policy(mode: str) -> None:
     """So that `show`, an editor and `adopt` follow each other; odd texts included."""
-    odd = Connector(name="odd", kind="partner", owner='a "b" \\ \x7f\tü', tls_names=("mx.example",))
+    odd = Connector(name="odd", kind="partner", owner='a "b" \\ ü', tls_names=("mx.example",))
     policy = policy_for(mode, version=7)
     policy = msgspec.structs.replace(policy, connectors=(*policy.connectors, odd))
     assert parse_policy(policy_text(policy)) == policy
     clinics = Protected(title="Clinics", domains=("clinic.example",), connectors=("odd",))
     policy = msgspec.structs.replace(policy, caps=None, protected=(clinics, clinics))
     assert parse_policy(policy_text(policy)) == policy
+
+
+def test_the_text_of_a_policy_with_control_characters_is_toml() -> None:
+    """An older patchgate may have adopted one: it is shown as it stands, and `check` then names what must go."""
+    odd = Connector(name="odd", kind="partner", owner="a\x7f\t\x1bb", tls_names=("mx.example",))
+    policy = policy_for("observe", version=7)
+    text = policy_text(msgspec.structs.replace(policy, connectors=(*policy.connectors, odd)))
+    assert tomllib.loads(text)["connectors"][-1]["owner"] == odd.owner
+    assert [one for one in text if one != "\n" and not one.isprintable()] == []
 
 
 def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

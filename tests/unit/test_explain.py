@@ -1,6 +1,6 @@
 """The explanation of a server at each point of its way, and that it says what really happens next."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -367,6 +367,20 @@ def test_a_branch_of_its_own_is_met_by_its_own_build() -> None:
     """Exchange 2019 CU14 is told the build of CU14, not that of CU15."""
     old = reading("Microsoft Exchange 2019", Build(15, 2, 1544, 4))
     assert "build 15.2.1544.36 or newer" in the_case(aged(0, what=old)).remedy
+
+
+@pytest.mark.parametrize(
+    ("product", "build", "told"),
+    [
+        (E2007, Build(8, 3, 83, 6), "It lacks 25 update rollups for sure; 3 known holes are open, "),
+        (E2016, Build(15, 1, 2507, 39), "It lacks 11 security updates for sure; 40 known holes are open, "),
+    ],
+)
+def test_what_is_lacked_is_called_what_it_is(product: str, build: Build, told: str) -> None:
+    """Rollups bring all kinds of fixes: of the 25 no list says which brought any for security."""
+    world = World()
+    world.see(reading(product, build))
+    assert told in " ".join(plain(explained(world, now=datetime(2026, 11, 24, tzinfo=UTC))))
 
 
 def test_a_floor_of_a_whole_product_means_another_server() -> None:

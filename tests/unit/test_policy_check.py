@@ -199,6 +199,15 @@ def test_errors_of_every_kind_are_told_at_once_each_with_its_line() -> None:
         ("[disputes]", "[disputes]\ndas = 1", "das = 1", "did you mean days?"),
         ("days = 14", "days = 0", "days = 0", "disputes.days"),
         ("mixed_days = 14", 'mixed_days = "two weeks"', "two weeks", "relapses.mixed_days"),
+        ("version = 1", f"version = {2**53}", "version =", f"version: must be at most {2**53 - 1}, which every reader"),
+        ("version = 1", f"version = {10**400}", "version =", "write a smaller one"),
+        ("in observe mode", "in \\u001b[2Jobserve mode", "title =", "title: holds the control character U+001B, which"),
+        ("Exchange Online, in", "Exchange Online,\\tin", "title =", "title: holds the control character U+0009"),
+        ('salt = "k7"', 'salt = "k\\u007f7"', "salt =", "salt: holds the control character U+007F"),
+        ('owner = "postmaster"', 'owner = "post\u2028master"', "owner =", "owner: holds the control character U+2028"),
+        ('owner = "postmaster"', 'owner = "post\u202emaster"', "owner =", "owner: holds the control character U+202E"),
+        ('owner = "postmaster"', 'owner = "post\u2069master"', "owner =", "; take it out"),
+        ("throttled for {minutes}", "throttled\\u0007 for {minutes}", "throttle =", "one line of printable ASCII"),
         ("version = 1", "version = = 1", "version = =", "not TOML"),
         ("version = 1", "version = 1\nversion = 2", "version = 2", "not TOML"),
     ],
@@ -253,6 +262,23 @@ def test_entries_that_cannot_be_read_do_not_move_the_places_of_the_others() -> N
         "connectors[2].kind": line_with(text, "friend"),
         "connectors": line_with(text, 'name = "b"') - 1,
     }
+
+
+def test_a_text_that_cannot_be_shown_is_named_where_it_stands() -> None:
+    """By its place in the document, also where an entry above it cannot be read; a name in any script can be shown."""
+    more = partner("a", "10.0.0.0/8").replace("partner", "friend") + partner(
+        "b", "10.1.0.0/16", tls="mx\\u0085.example"
+    )
+    text = changed(("The eight stages", "Die acht Stufen, \u05e9\u05dc\u05d1\u05d9\u05dd, \u9636\u6bb5")) + more
+    text += '\n[[protected]]\ntitle = "Cl\u009binics"\ndomains = ["clinic.example"]\n'
+    found = {one.text.partition(":")[0]: one.line for one in found_in(text)}
+    assert found == {
+        "connectors[2].kind": line_with(text, "friend"),
+        "connectors[3].tls_names[1]": line_with(text, "tls_names"),
+        "protected[1].title": line_with(text, "Cl\u009binics"),
+    }
+    with pytest.raises(PolicyError, match=r"protected\[1\]\.title: holds the control character U\+009B"):
+        parse_policy(text.replace("friend", "partner"))
 
 
 def test_a_day_in_quotes_is_a_day() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.smtp.errors import ReplyTextError
-from shared.smtp.replies import MAX_REPLY_CHARS, SmtpReply, check_reply_template, parse_reply, render, with_link
+from shared.smtp.replies import MAX_REPLY_CHARS, SmtpReply, check_reply_template, parse_reply, render
 
 THROTTLED = (
     "450 4.7.230 Connecting {product} server version is out-of-date; "
@@ -159,24 +159,3 @@ def test_template_is_checked_with_the_longest_minutes() -> None:
 def test_shipped_templates_pass(template: str) -> None:
     """The texts that design and seed give are legal templates."""
     check_reply_template(template, products=["Exchange"], receiver="Exchange Online")
-
-
-def test_link_is_added_where_it_fits() -> None:
-    """A reply grows by its link up to the last character that fits."""
-    reply = SmtpReply(450, "4.7.1", "text")
-    url = "https://mx.neu.example/c/" + "x" * 156
-    linked = with_link(reply, url)
-    assert linked.line == f"450 4.7.1 text See {url}"
-    assert len(linked.line) == MAX_REPLY_CHARS
-
-
-def test_link_is_left_out_where_it_does_not_fit() -> None:
-    """One character too many and the reply stays as it was: half a link helps nobody."""
-    reply = SmtpReply(450, "4.7.1", "text")
-    assert with_link(reply, "https://mx.neu.example/c/" + "x" * 157) is reply
-
-
-def test_link_must_be_printable() -> None:
-    """A link cannot bring in what a text could not."""
-    with pytest.raises(ReplyTextError, match="printable ASCII"):
-        with_link(SmtpReply(450, "4.7.1", "text"), "https://mx.neu.example/\r\n")
