@@ -217,7 +217,7 @@ def sentences(found: Verified) -> Iterator[str]:
 def _of_tables(tables: TablesReport) -> Iterator[str]:
     yield (
         f"{tables.servers} servers of enforcer-state and {tables.decisions} decisions compared with what the log folds to: "
-        f"{len(tables.differences)} differences."
+        f"{common.counted(len(tables.differences), 'difference')}."
     )
     yield from (f"  {difference}" for difference in tables.differences)
 

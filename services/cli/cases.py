@@ -141,14 +141,15 @@ def cases_text(rows: list[CaseRow]) -> Iterator[str]:
         for row in rows
     ]
     yield from table_text(("case", "server", "product", "state", "stage", "since", "next, not before"), cells)
-    yield f"{len(rows)} cases."
+    yield f"{common.counted(len(rows), 'case')}."
 
 
 def due_text(found: Due, days: int) -> Iterator[str]:
     """A table."""
     cells = [(_day(s.not_before), s.server or "(all)", s.product, s.what, s.blocked_by) for s in found.steps]
     yield from table_text(("not before", "server", "product", "what", "kept back by"), cells)
-    yield f"{len(found.steps)} steps in {days} days, seen from {_day(found.at)}; the law has seen everything up to {_day(found.h)}."
+    steps = common.counted(len(found.steps), "step")
+    yield f"{steps} in {common.counted(days, 'day')}, seen from {_day(found.at)}; the law has seen everything up to {_day(found.h)}."
 
 
 def table_text(names: tuple[str, ...], cells: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
+from services.cli import common
 from services.cli.bus import each, reading
 from services.cli.live_state import Live, newest
 from services.cli.progress import counting
@@ -120,7 +121,7 @@ def diff_text(found: Diffed) -> Iterator[str]:
     for key in found.keys:
         yield f"  {key.key}: {_short(key.old)} -> {_short(key.new)}"
     touched = len({change.server for change in found.changes})
-    yield f"{found.servers} servers compared; something changes for {touched} of them."
+    yield f"{common.counted(found.servers, 'server')} compared; something changes for {touched} of them."
     for kind, count in found.counts.items():
         yield f"{count} {_MEANS[kind]} ({'harsher' if kind in HARSHER else 'milder'}):"
         members = [change for change in found.changes if kind in change.changes]

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from services.cli import common
 from shared.domain.errors import PatchgateError
 from shared.messaging import admin
 from shared.runtime.settings import CommonSettings, brokers
@@ -77,7 +78,9 @@ def check(
     else:
         for difference in differences:
             typer.echo(str(difference))
-        typer.echo(f"{len(differences)} differences." if differences else "All topics are as they must be.")
+        typer.echo(
+            f"{common.counted(len(differences), 'difference')}." if differences else "All topics are as they must be."
+        )
     if differences:
         raise typer.Exit(1)
 

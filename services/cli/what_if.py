@@ -105,7 +105,8 @@ def what_if_text(found: WhatIf) -> Iterator[str]:
     yield f"{'':<8}{'equal':>9}{'differ':>9}"
     for kind in sorted({*found.same, *found.differing}):
         yield f"{kind:<8}{found.same.get(kind, 0):>9}{found.differing.get(kind, 0):>9}"
-    yield f"{len(found.servers)} servers stand elsewhere at the end ({found.servers_recorded} recorded, {found.servers_other} in the other world):"
+    elsewhere = "1 server stands" if len(found.servers) == 1 else f"{len(found.servers)} servers stand"
+    yield f"{elsewhere} elsewhere at the end ({found.servers_recorded} recorded, {found.servers_other} in the other world):"
     for server in found.servers[:_LISTED]:
         yield f"  {server.server}: {server.recorded or 'not known'} -> {server.other or 'not known'}"
     yield from _more(len(found.servers))
@@ -113,7 +114,7 @@ def what_if_text(found: WhatIf) -> Iterator[str]:
         yield f"  {one.server}  {one.product}  {one.what}: {_dates(one)}"
     yield from _more(len(found.differences) + found.left_out)
     if found.left_out:
-        yield f"{found.left_out} differences were only counted: the bound was reached."
+        yield f"{common.counted(found.left_out, 'difference')} only counted: the bound was reached."
     if found.policies_left_out:
         yield f"{found.policies_left_out} policies that were adopted in that time were left out."
     if found.notices_without_outcome:

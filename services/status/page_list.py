@@ -161,5 +161,5 @@ def _cell(label: str, *content: object) -> Html:
 def _pages(found: ServerList, query: Query) -> Html:
     before = tag("a", "← before", href=_link(query, page=query.page - 1)) if query.page > 1 else Html()
     after = tag("a", "after →", href=_link(query, page=query.page + 1)) if query.page < found.pages else Html()
-    where = tag("span", esc(f"{found.total} servers, page {query.page} of {found.pages}"))
+    where = tag("span", esc(f"{found.total} server{'s' * (found.total != 1)}, page {query.page} of {found.pages}"))
     return tag("p", before, where, after, class_="pages")

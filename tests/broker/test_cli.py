@@ -131,7 +131,7 @@ async def test_a_table_that_somebody_else_wrote_is_red(box: Box) -> None:
     await write(box.bootstrap, box.prefix + t.ENFORCER_STATE, [b""], key=SERVER.encode())
     done = await box.patchgate("audit", "verify")
     assert f"enforcer-state lacks {SERVER}" in one_line(done)
-    assert "1 differences" in done.out
+    assert "1 difference." in done.out
 
 
 async def test_a_record_that_somebody_else_wrote_to_the_log_is_red(box: Box) -> None:

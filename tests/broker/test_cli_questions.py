@@ -59,7 +59,7 @@ async def test_diff_tells_what_another_policy_would_change_and_leaves_everything
     before = (await box.patchgate("audit", "verify", "--json")).out
     done = await box.patchgate("policy", "diff", str(new), "--refusals")
     assert done.code == 0, done
-    assert "1 servers compared; something changes for 1 of them." in done.out
+    assert "1 server compared; something changes for 1 of them." in done.out
     assert "1 begin at day 0" in done.out
     assert "1 refusals a day" in done.out
     found = json.loads((await box.patchgate("policy", "diff", str(same), str(new), "--json")).out)
