@@ -62,8 +62,9 @@ def clocks(
         if case.released_at is not None:
             continue
         spared = reprieves.spare(policy, ids, connector, peer or case.exempt_peer)
-        shown = accusing(server, case.product, accuses)
-        enforced = not spared and refuses(policy, tie, case.product, connector, day, shown)
+        its = accuses is not None and accuses.product == case.product
+        accused = accuses if its else server.accused_of(case.product)
+        enforced = not spared and refuses(policy, tie, case.product, connector, day, accused)
         noted = _peer_noted(reprieves, server, case, seen)
         if not enforced and (case.enforced or noted != case.exempt_peer):
             plan = plan_for(policy, now, enforced=False)
@@ -109,21 +110,13 @@ def _held_again(server_id: str, case: Case, plan: e.Plan, *, paused: datetime | 
         yield hold(server_id, case.product, "pause", first, first.since, ends=paused)
 
 
-def accusing(server: Server, product: str, now: Reading | None = None) -> Reading | None:
-    """The newest reading of *product* that accused *server*, *now* if that is of it; None where it is not on record."""
-    if now is not None and now.product == product:
-        return now
-    below = server.below_of(product)
-    return below.reading if below else None
-
-
 def refuses(policy: Policy, tie: Tie, product: str, connector: str, day: date, accused: Reading | None) -> bool:
     """
     Whether *policy* still says what a case rests on: its connector is enforced, its tie opens, and its product has a floor.
 
-    accused: the newest reading that did; the floor does not accept it. None: it is not on record, and not asked for.
+    accused: the newest reading that did, and is below the floor yet. None: it is not on record, and not asked for.
     """
     floor = policy.floor_for(product, day)
     if floor is None or not policy.enforced(connector) or tie not in policy.open_ties:
         return False
-    return accused is None or floor.standing(accused) is not Standing.AT_OR_ABOVE
+    return accused is None or floor.standing(accused) is Standing.BELOW

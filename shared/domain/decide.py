@@ -14,18 +14,21 @@ from shared.domain import events as e
 from shared.domain import rehome, relapse
 from shared.domain.blocking import grant_at, grant_blocking
 from shared.domain.caps import Waiter, in_turn
-from shared.domain.clocks import Seen, accusing, clocks, held_from_day0, refuses
+from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
 from shared.domain.evidence import Facts, Reading
 from shared.domain.floors import Floor, Standing
 from shared.domain.identity import Identity
 from shared.domain.policy import Policy, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
+from shared.domain.repeats import is_narrowed
 from shared.domain.schedule import notice_due
 from shared.domain.state import Case, Law, Server
 from shared.domain.view import View
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
+NEVER = datetime.min.replace(tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
 NEWS_PER_HOUR = 4
 """Sightings of one server that are news in one UTC hour. At the bound only a cure is: nobody can fill the log with builds."""
 
@@ -62,20 +65,32 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     standing = floor.standing(reading) if floor else Standing.UNKNOWN
     matched = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
     known = matched[0] if matched and matched[0].server == who.server else None
-    below = standing is Standing.BELOW and _accuses(view, matched, known, who, facts, reading)
+    of_now = not facts.imported and all(facts.seen_at >= server.last_seen for server in matched)
+    cured_before = _cured_before(view, known, who, facts, floor, reading.product)
+    below = standing is Standing.BELOW and facts.seen_at > cured_before and _accuses(view, matched, who, facts, reading)
     releases = _releases(view, matched, facts, reading, by=who.server)
     met = standing is Standing.AT_OR_ABOVE
     cured_at = _cured_at(known, facts, reading.product, lifted=met or bool(releases), below=below)
+    if known is None and cured_at is None and cured_before > NEVER:
+        cured_at = cured_before
     drops = _drops(matched, facts, reading.product) if met else []
     clears = _clears(matched, facts, reading.product, releases, met=met)
-    hours = _hours(view, known, reading, facts.seen_at, at=at, below=below, cured=met and cured_at is not None)
+    elsewhere = rehome.case_to_move(matched, who, reading) if below else None
+    move = elsewhere if of_now else None
+    counts = below and (move is not None or elsewhere is None)
+    hours = _hours(view, known, reading, facts.seen_at, at=at, below=counts, cured=met and cured_at is not None)
     cure = bool(releases or drops)
     if not cure and not _has_place(view, known, who, at):
         return []
     mixed = relapse.mixes(view, known, who, facts, reading, at.date()) if below and known else None
     news = _news(view, known, facts, reading, who, below=below, hours=hours)
-    move = rehome.case_to_move(matched, who, reading) if below else None
-    too = (("cure", cure), ("cleared", bool(clears)), ("mixed", mixed is not None), ("moved", move is not None))
+    too = (
+        ("cure", cure),
+        ("cleared", bool(clears)),
+        ("mixed", mixed is not None),
+        ("moved", move is not None),
+        ("narrowed", of_now and known is not None and _is_narrowed(known, reading.product, floor)),
+    )
     news += [what for what, it_is in too if it_is]
     if not news:
         return []
@@ -94,27 +109,24 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         cured_at=cured_at,
         kept=below,
     )
-    of_now = not facts.imported and (known is None or facts.seen_at >= known.last_seen)
     modes = _modes(view, matched, who, sighted, at.date(), but=releases) if of_now else ()
     others = (cleared for cleared in clears if cleared.server != who.server)  # of this one the sighting says it
     cured = (sighted, *drops, *others, *releases)
     if move is not None:
         return [*cured, *_moved(view, sighted, *move, at.date(), modes)]
     again = relapse.mixed(view, who.server, mixed, who.connector) if mixed else ()
-    return [*cured, *modes, *again, *_openings(view, sighted, floor)]
+    opens = _openings(view, sighted, floor, at.date()) if elsewhere is None else []
+    return [*cured, *modes, *again, *opens]
 
 
-def _accuses(
-    view: View, matched: Sequence[Server], known: Server | None, who: Identity, facts: Facts, reading: Reading
-) -> bool:
+def _accuses(view: View, matched: Sequence[Server], who: Identity, facts: Facts, reading: Reading) -> bool:
     """
-    Whether a reading below the floor counts against its server: by a tie that opens, and newer than the last cure.
+    Whether a reading below the floor may count against its server: by a tie that opens.
 
     What was imported may release, never accuse; nor does what an operator struck, of any id that the message matches.
     """
     return (
-        not _cured_since(known, facts, reading.product)
-        and who.tie in view.policy.open_ties
+        who.tie in view.policy.open_ties
         and not facts.imported
         and not any(server.strikes(reading) for server in _with_homes(view, matched))
     )
@@ -172,17 +184,40 @@ def _modes(
 
 def _with_homes(view: View, matched: Iterable[Server]) -> Iterator[Server]:
     """The servers, and those to which cases of theirs went: an operator struck the reading there."""
-    for server in matched:
+    left = {server.server: server for server in matched}
+    asked: set[str] = set()
+    while left:
+        name, server = left.popitem()
+        asked.add(name)
         yield server
-        for moved in server.moved:
-            if (home := view.servers.get(moved.server)) is not None:
-                yield home
+        homes = (view.servers.get(moved.server) for moved in server.moved if moved.server not in asked)
+        left |= {home.server: home for home in homes if home is not None}
 
 
-def _cured_since(known: Server | None, facts: Facts, product: str) -> bool:
-    """Whether the server was patched after this was seen, as far as that is on record: what comes late accuses nobody then."""
-    cured_at = known.cured_at(product) if known else None
-    return cured_at is not None and facts.seen_at <= cured_at
+def _cured_before(
+    view: View, known: Server | None, who: Identity, facts: Facts, floor: Floor | None, product: str
+) -> datetime:
+    """
+    Up to when what was seen of the server accuses it of nothing, as far as that is on record: it was seen patched then, or later.
+
+    Of an id that is new, a better one that was seen with it tells it.
+    """
+    if known is not None:
+        cured_at = known.cured_at(product)
+        if cured_at is not None:
+            return cured_at
+        # What was stored before rules 3 tells it by the newest reading alone.
+        patched = floor is not None and floor.standing(known.reading) is Standing.AT_OR_ABOVE
+        return known.last_seen - MOMENT if patched else NEVER
+    name = facts.name
+    better = [name, *(f"{name}@{connector.name}" for connector in view.policy.connectors)]
+    found = [view.servers.get(one) for one in better if one != who.server]
+    cures = [server.cured_at(product) for server in found if server is not None and who.server in server.matches]
+    return max((cured_at for cured_at in cures if cured_at is not None), default=NEVER)
+
+
+def _is_narrowed(known: Server, product: str, floor: Floor | None) -> bool:
+    return floor is not None and is_narrowed(known, known.case_of(product), floor)
 
 
 def _cured_at(known: Server | None, facts: Facts, product: str, *, lifted: bool, below: bool) -> datetime | None:
@@ -325,7 +360,7 @@ def _drops(matched: Iterable[Server], facts: Facts, product: str) -> list[e.Even
     ]
 
 
-def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list[e.Event]:
+def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None, day: date) -> list[e.Event]:
     """A case opens after readings below the floor in enough distinct UTC hours; while there is one, none are counted."""
     product = sighted.reading.product
     counted = tuple(hour.seq for hour in sighted.hours if hour.product == product)
@@ -333,7 +368,8 @@ def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None) -> list
         return []
     peer = sighted.facts.peer
     spared = view.reprieves.spare(view.policy, sighted.matches, sighted.connector, peer)
-    enforced = view.policy.enforced(sighted.connector) and not spared
+    # By the floor of today, too: this may have been seen before a wave that accepts it.
+    enforced = not spared and refuses(view.policy, sighted.tie, product, sighted.connector, day, sighted.reading)
     left = relapse.inherited(view, sighted) if enforced else relapse.Inherited()
     plan = relapse.plan_again(view.policy, sighted.at_law, left.clock, enforced=enforced)
     opened = e.CaseOpened(
@@ -430,7 +466,7 @@ def adapted(view: View, policy: Policy, day: date) -> Iterator[e.Event]:
         yield from changed
         at_rest = {getattr(event, "product", "") for event in changed}  # it stands, is held, or goes on from now
         for case in server.cases:
-            accused = accusing(server, case.product)
+            accused = server.accused_of(case.product)
             if case.product not in at_rest and refuses(
                 policy, server.tie, case.product, server.connector, day, accused
             ):

@@ -81,11 +81,9 @@ class Repeats:
         """Which sightings of *server* are surely no news; None where that cannot be said."""
         reading = server.reading
         case = server.case_of(reading.product)
-        if case is not None and case.past is not None:
-            return None  # one reading below the floor opens it again
-        if case is not None and case.released_at is None and case.floor.standing(reading) is Standing.AT_OR_ABOVE:
-            return None
         floor, (since, until) = self._wave(reading.product, server.last_seen.date())
+        if case is not None and _is_changed_by_next(server, case, floor):
+            return None
         standing = floor.standing(reading) if floor else Standing.UNKNOWN
         if standing is Standing.AT_OR_ABOVE:
             if any(hour.product == reading.product for hour in server.hours):
@@ -106,6 +104,20 @@ class Repeats:
         since = max((_midnight(one) for one in days if one <= day), default=_EVER[0])
         until = min((_midnight(one) for one in days if one > day), default=_EVER[1])
         return self._policy.floor_for(product, day), (since, until)
+
+
+def _is_changed_by_next(server: Server, case: Case, floor: Floor | None) -> bool:
+    """Whether the same once more opens it again, releases it, or stops its clock."""
+    if case.released_at is not None:
+        return case.past is not None
+    met = case.floor.standing(server.reading) is Standing.AT_OR_ABOVE
+    return met or (floor is not None and is_narrowed(server, case, floor))
+
+
+def is_narrowed(server: Server, case: Case | None, floor: Floor) -> bool:
+    """Whether a case that is enforced rests on a reading that *floor* does not call below it."""
+    accused = server.accused_of(case.product) if case and case.enforced and case.released_at is None else None
+    return accused is not None and floor.standing(accused) is not Standing.BELOW
 
 
 def _accused_span(server: Server, case: Case | None) -> tuple[datetime, datetime] | None:

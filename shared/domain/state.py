@@ -211,6 +211,13 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
                 return below
         return None
 
+    def accused_of(self, product: str) -> Reading | None:
+        """The newest reading of *product* that accused it; None where it is not on record."""
+        below = self.below_of(product)
+        if below is not None and below.reading is None and self.reading.product == product:
+            return self.reading  # before rules 3 what accused was not kept, and mostly it is the newest
+        return below.reading if below else None
+
 
 class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """

@@ -78,6 +78,7 @@ class Server:
     tie: str
     seen: int
     reading: Reading
+    matches: tuple[str, ...]
     hours: list[tuple[int, str]] = field(default_factory=list)
     below: dict[str, tuple[int, int, Reading]] = field(default_factory=dict)
     cured: dict[str, int] = field(default_factory=dict)

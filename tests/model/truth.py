@@ -9,7 +9,7 @@ Source: design rules 4 to 8, 10, 12 and its Words; `docs/architecture/law.md`.
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.domain.evidence import Reading
+from shared.domain.evidence import Facts, Reading
 from shared.domain.policy import Policy
 from shared.domain.records import AdoptPolicy, Mark, SetFreeze, Sighting
 from tests.model import words as w
@@ -144,7 +144,9 @@ class Truth:
         floor = w.floor_on(self.policy, reading.product, w.utc_day(seen))
         (tie, name), known, met = ids[0], self.servers.get(ids[0][1]), w.is_met(reading, floor)
         below = w.is_below(reading, floor) and tie in self.policy.open_ties and not facts.imported
-        below = below and not (known is not None and seen <= known.cured.get(reading.product, -BEFORE_ALL))
+        of_now = not facts.imported and all(seen >= self.servers[one].seen for _, one in ids if one in self.servers)
+        cured_before = self._cured_before(known, name, facts, reading, floor)
+        below = below and seen > cured_before
         lifts = [name for _, name in ids if not facts.imported or seen > self._newest_below(name, reading.product)]
         cured, dropped = self._cured(lifts, reading), self._dropped(lifts, reading.product) if met else []
         clears = [self.servers[one] for one in lifts if one in self.servers] if met else []
@@ -153,8 +155,11 @@ class Truth:
         if full and not cured and not dropped:
             return
         mixed = self._mixed(known, reading, connector, tie, seen) if below else None
-        moves = self._to_move(known, ids, reading) if below else None
-        hours, counted = self._hours(known, reading, seen, below=below, met=met and name in lifts)
+        elsewhere = self._to_move(known, ids, reading) if below else None
+        moves = elsewhere if of_now else None
+        counts = below and (moves is not None or elsewhere is None)
+        hours, counted = self._hours(known, reading, seen, below=counts, met=met and name in lifts)
+        news = news or (of_now and known is not None and _narrows(known, reading.product, floor))
         if not (
             cured
             or dropped
@@ -165,15 +170,18 @@ class Truth:
             or _is_news(known, reading, tie, connector, seen, below=below)
         ):
             return
-        if not facts.imported and (known is None or seen >= known.seen):
+        if of_now:
             self._follow(ids, connector, reading if below else None, but=cured)
         lifted = [server for server in self.servers.values() if any(case in server.cases for case in cured)]
         lifted += dropped + [one for one in clears if one.is_first_cure(reading.product, seen)]
         anew = below and known is not None and known.is_first_since_a_cure(reading.product)
-        server = self._record(name, Server(connector, tie, seen, reading), below=below)
+        lifts_own = (met or bool(cured)) and name in lifts
+        server = self._record(name, Server(connector, tie, seen, reading, tuple(one for _, one in ids)), below=below)
         server.hours = hours
-        for other in [*lifted, *([server] if anew or ((met or cured) and name in lifts) else [])]:
+        for other in [*lifted, *([server] if anew or lifts_own else [])]:
             other.clear(reading.product, seen)
+        if known is None and cured_before > -BEFORE_ALL and not lifts_own:
+            server.clear(reading.product, cured_before)
         for other in dropped:
             other.hours = [hour for hour in other.hours if hour[1] != reading.product]
         self._lift(cured, seen)
@@ -181,8 +189,8 @@ class Truth:
             self._open_again(mixed, mixed.left if self.policy.relapses.days else None)
         if moves is not None:
             self._move(server, moves, connector, tie, reading)
-        elif below and floor is not None:
-            self._open(server, reading, floor, connector, self._counts_at(seen))
+        elif counts and floor is not None:
+            self._open(server, reading, floor, connector, tie, self._counts_at(seen))
         self._cases = None
 
     def _lift(self, cured: list[Case], seen: int) -> None:
@@ -193,6 +201,18 @@ class Truth:
             case.left = left if case.enforced else None
             case.ends, case.waiting = self.law_now + self.policy.release_hours * HOUR, []
             case.held, case.held_until = None, 0
+
+    def _cured_before(
+        self, known: Server | None, name: str, facts: Facts, reading: Reading, floor: Builds | None
+    ) -> int:
+        """When it was seen patched; of a new id, when a better one was that matched it, too."""
+        product = reading.product
+        if known is not None:
+            patched = known.reading.product == product and w.is_met(known.reading, floor)
+            return known.cured.get(product, known.seen - 1 if patched else -BEFORE_ALL)
+        better = [facts.name, *(f"{facts.name}@{one.name}" for one in self.policy.connectors)]
+        found = [self.servers[one] for one in better if one in self.servers and name in self.servers[one].matches]
+        return max((one.cured.get(product, -BEFORE_ALL) for one in found), default=-BEFORE_ALL)
 
     def _newest_below(self, name: str, product: str) -> int:
         """When the newest reading below the floor was seen: what is imported lifts only what it comes after."""
@@ -278,7 +298,7 @@ class Truth:
         server = self.servers.setdefault(name, sighted)
         if sighted.seen >= server.seen:
             server.connector, server.tie = sighted.connector, sighted.tie
-            server.seen, server.reading = sighted.seen, sighted.reading
+            server.seen, server.reading, server.matches = sighted.seen, sighted.reading, sighted.matches
         hour = w.utc_hour(self.at)
         server.news, server.news_hour = (server.news + 1 if server.news_hour == hour else 1), hour
         if below:
@@ -294,13 +314,14 @@ class Truth:
         """The law time at which a sighting counts: now, or later by as much as it was seen behind H; in a hold, now."""
         return self.law_now + (max(0, seen - self.h) if self.held_since is None else 0)
 
-    def _open(self, server: Server, reading: Reading, floor: Builds, connector: str, day0: int) -> None:
+    def _open(self, server: Server, reading: Reading, floor: Builds, connector: str, tie: str, day0: int) -> None:
         product = reading.product
         if len([hour for hour in server.hours if hour[1] == product]) < self.policy.opening_hours:
             return
         server.hours = [hour for hour in server.hours if hour[1] != product]
         case = Case(product, floor, enforced=False, rows=[], waiting=[])
-        left, enforced = server.left.pop(product, None), w.enforces(self.policy, connector)
+        day, left = w.utc_day(self.at), server.left.pop(product, None)
+        enforced = w.may_refuse(self.policy, connector=connector, tie=tie, product=product, day=day, accused=reading)
         soon = left is not None and self.law_now - left.released <= self.policy.relapses.days * DAY
         again = left is not None and w.is_below(reading, left.floor)  # who met that floor owes nothing to a higher one
         self._plan(case, day0, enforced=enforced, left=left if soon and again and enforced else None)
@@ -394,6 +415,13 @@ class Truth:
                 for name, server in self.servers.items()
             }
         return Ruling(self.h, self.law_now, "freeze" in self.reasons, self.policy, self._cases)
+
+
+def _narrows(known: Server, product: str, floor: Builds | None) -> bool:
+    """An enforced case rests on what that floor does not call below it."""
+    case = known.case_of(product)
+    enforced = case is not None and case.enforced and case.ends is None and floor is not None
+    return enforced and not w.is_below(known.below[product][2], floor)
 
 
 def seconds(instant: datetime) -> int:

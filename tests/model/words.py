@@ -103,8 +103,7 @@ def enforces(policy: Policy, connector: str) -> bool:
 def may_refuse(policy: Policy, *, connector: str, tie: str, product: str, day: date, accused: Reading) -> bool:
     """Whether the policy in force still lets a case refuse: its connector, its tie, its product, and what accused it last."""
     floor = floor_on(policy, product, day)
-    still = floor is not None and not is_met(accused, floor)
-    return enforces(policy, connector) and tie in policy.open_ties and still
+    return enforces(policy, connector) and tie in policy.open_ties and is_below(accused, floor)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------

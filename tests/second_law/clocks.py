@@ -20,12 +20,12 @@ def exempt(law: SecondLaw, ids: tuple[str, ...], connector: str, peer: str) -> b
 def enforces(
     law: SecondLaw, product: str, connector: str, tie: str, accused: Reading | None, day: date | None = None
 ) -> bool:
-    """Its connector is enforced, its tie opens, and its product has a floor today (*day*) that does not accept what accused last."""
+    """Its connector is enforced, its tie opens, and its product has a floor today (*day*) that what accused last is below."""
     policy = law.policy
     present = names_of(policy, connector)[0]
     by_connector = any(c.name == present and c.mode == "enforce" for c in policy.connectors)
     floor = floor_on(policy, product, day or law.at.date())
-    has_floor = floor is not None and (accused is None or stands(floor, accused) != "at or above")
+    has_floor = floor is not None and (accused is None or stands(floor, accused) == "below")
     return policy.mode == "enforce" and by_connector and tie in policy.open_ties and has_floor
 
 

@@ -155,6 +155,13 @@ class World:
                 found[one] = min(met)
         return found
 
+    def met(self, message: Message) -> int:
+        """How many cases it meets."""
+        known = [self.fold.servers[one] for one in message.ids if one in self.fold.servers]
+        return sum(
+            case.product == message.product and not case.released_at for server in known for case in server.cases
+        )
+
     def _rows(self) -> dict[Key, tuple[int, int]]:
         law, found = self.fold.law, dict[Key, tuple[int, int]]()
         for server in self.fold.servers.values():
@@ -256,6 +263,8 @@ def compare(
         if but_lasting:
             apart |= first.lasting(second) | second.lasting(first)
         harsher = {key for key, row in mine.items() if row > theirs.get(key, (0, 0))} if number >= since else set()
+        # Of several cases the mildest row holds, so a case more is mildness, too.
+        harsher = {key for key in harsher if second.met(key) <= first.met(key)}
         begun = {key: begun.get(key, one[0]) for key in harsher - apart}
         for key in [key for key, first_at in begun.items() if one[0] - first_at >= lag]:
             raise Harsher(f"{key} by {helped}: {mine[key]}, and without {theirs.get(key)}, at {one[0]}, move {number}")
@@ -271,10 +280,18 @@ def comes_late(message: Any, at: datetime) -> bool:
     return isinstance(message, r.ServerSeen) and not message.facts.imported and message.facts.seen_at <= at
 
 
+def _is_in_order(move: Move, kinds: tuple[type, ...]) -> bool:
+    """One of these kinds, and no sighting that came late, or was imported: what is compared with must be the order in which it was seen."""
+    message = move[3][0] if move[3] else None
+    if isinstance(message, r.ServerSeen) and (message.facts.seen_at < move[0] or message.facts.imported):
+        return False
+    return isinstance(message, kinds)
+
+
 def delayed(policy: Policy, moves: list[Move], numbers: Numbers, drawn: random.Random) -> str:
     """A life in which some sightings come late, and the same in order; compared from the last arrival on, for cures come late, too."""
     heard = (r.ServerSeen, r.SetFreeze)  # an act may find its case not there yet: what it does is another matter
-    moves = [move if move[3] and isinstance(move[3][0], heard) else (*move[:3], None) for move in moves]
+    moves = [move if _is_in_order(move, heard) else (*move[:3], None) for move in moves]
     seen = [n for n, move in enumerate(moves) if move[3] is not None and comes_late(move[3][0], move[0])]
     if not seen:
         return "nothing"

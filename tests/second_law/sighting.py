@@ -1,6 +1,6 @@
 """What follows from a sighting: each rule as the page has it."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.domain.evidence import Facts, Reading
 from shared.domain.floors import Floor
@@ -9,9 +9,10 @@ from tests.second_law.clocks import enforces, exempt, follows_account, holds, pa
 from tests.second_law.due import fall_due
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
 from tests.second_law.queue import blocks
-from tests.second_law.words import DAY, SECOND, Who, floor_on, stands, who
+from tests.second_law.words import DAY, MICRO, SECOND, Who, floor_on, stands, who
 
 NEWS_A_HOUR = 4
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def sees(law: SecondLaw, facts: Facts, reading: Reading | None, at: datetime) -> None:
@@ -29,22 +30,29 @@ class Sighting:
 
     def __init__(self, law: SecondLaw, facts: Facts, reading: Reading, whose: Who) -> None:
         self.law, self.reading, self.whose = law, reading, whose
-        self.imported, self.peer = facts.imported, facts.peer
+        self.imported, self.peer, self.name = facts.imported, facts.peer, facts.name
         self.tie = whose.tie
         self.seen = min(facts.seen_at, law.at)
         self.floor = floor_on(law.policy, reading.product, self.seen.date())
         self.stands = stands(self.floor, reading)
         self.server = law.servers.get(whose.ids[0])
         self.late = self.server is not None and self.seen < self.server.last_seen
+        self.of_now = not self.imported and all(self.seen >= server.last_seen for server in self._known())
+        self.cured_before = self._cured_before()
         tie_opens = whose.tie in law.policy.open_ties
         struck = any(server.strikes(reading) for server in self._known_or_home())
-        said_nothing = self.imported or struck or self._before_a_cure()
+        said_nothing = self.imported or struck or self.seen <= self.cured_before
         self.accuses = self.stands == "below" and tie_opens and not said_nothing
 
-    def _before_a_cure(self) -> bool:
-        """Seen before its server was patched, as far as that is on record."""
-        cured = self.server.cured.get(self.reading.product) if self.server else None
-        return cured is not None and self.seen <= cured
+    def _cured_before(self) -> datetime:
+        """When its server was patched, as far as that is on record; of a new id, that better ids say that matched it, too."""
+        product, server = self.reading.product, self.server
+        if server is not None:
+            patched = stands(self.floor, server.reading) == "at or above"
+            return server.cured.get(product, server.last_seen - MICRO if patched else NEVER)
+        better = [self.name, *(f"{self.name}@{one.name}" for one in self.law.policy.connectors)]
+        found = [self.law.servers[one] for one in better if one in self.law.servers]
+        return max((one.cured.get(product, NEVER) for one in found if self.whose.ids[0] in one.ids), default=NEVER)
 
     def decide(self) -> None:
         """Record it if it is news, then what follows."""
@@ -54,17 +62,17 @@ class Sighting:
         met = self.stands == "at or above"
         released = [self.law.servers[case.server] for case in cured]
         cleared = [s for s in curable if s not in dropped and (s in released or (met and self._is_first_cure(s)))]
-        source = self._moves()
-        hour, mixed = self._hour() if source is None else None, self._mixes()
-        consequences = mixed is not None or source is not None or cured or dropped or cleared
+        elsewhere = self._moves()
+        source = elsewhere if self.of_now else None
+        hour, mixed = self._hour() if elsewhere is None else None, self._mixes()
+        consequences = mixed is not None or source is not None or cured or dropped or cleared or self._narrows()
         if not (self._is_news(hour) or consequences) or not (cured or dropped or self._has_place()):
             return
-        begins_anew = self._is_first_since_a_cure()
-        clears_own = (met or released) and (self.server is None or self.server in curable)
+        cleared_to = self._cleared_to(lifts=bool((met or released) and (self.server is None or self.server in curable)))
         self._record(hour)
         assert self.server is not None
-        if begins_anew or clears_own:
-            self.server.clears(self.reading.product, self.seen)
+        if cleared_to > NEVER:
+            self.server.clears(self.reading.product, cleared_to)
         for server in dropped:
             server.hours.pop(self.reading.product)
         self._clear(dropped, cleared)
@@ -74,9 +82,10 @@ class Sighting:
             self._mix(mixed)
         if source is not None:
             self._move(source)
-        if not self.imported and not self.late:
+        if self.of_now:
             self._clocks(cured)
-        self._open()
+        if elsewhere is None:
+            self._open()
         if source is not None:
             self._settle(self.server, source)
 
@@ -88,11 +97,24 @@ class Sighting:
         if source.held_since == held:  # else it goes on as at the end of any hold
             self._grant_moved()
 
+    def _cleared_to(self, *, lifts: bool) -> datetime:
+        """Up to when what was seen of the server itself accuses of nothing from here on, as far as this says more than is on record."""
+        if lifts or self._is_first_since_a_cure():
+            return self.seen
+        return self.cured_before if self.server is None else NEVER
+
     def _clear(self, dropped: list[Server], cleared: list[Server]) -> None:
         """What was seen of the product up to now accuses none of them; of the server itself the sighting says it."""
         for server in [*dropped, *(one for one in cleared if one is not self.server)]:
             server.clears(self.reading.product, self.seen)
             self.law.told.append(("dropped", server.id, self.reading.product))
+
+    def _narrows(self) -> bool:
+        """An enforced case whose newest accusing reading the floor of that day does not call below it any more."""
+        case = self.server.case_of(self.reading.product) if self.server and self.of_now else None
+        if case is None or self.server is None or case.released or not case.enforced or self.floor is None:
+            return False
+        return stands(self.floor, self.server.below[case.product].reading) != "below"
 
     def _is_first_since_a_cure(self) -> bool:
         """The first below the floor after a patched one: what was seen before it was perhaps seen before a patched one that was no news."""
@@ -107,8 +129,10 @@ class Sighting:
 
     def _known_or_home(self) -> list[Server]:
         """And where cases of theirs went."""
-        homes = [self.law.servers[home] for (source, _), home in self.law.moved.items() if source in self.whose.ids]
-        return [*self._known(), *homes]
+        names = set(self.whose.ids)
+        for _ in self.law.moved:
+            names |= {home for (source, _), home in self.law.moved.items() if source in names}
+        return [self.law.servers[name] for name in names if name in self.law.servers]
 
     def _known(self) -> list[Server]:
         return [self.law.servers[name] for name in self.whose.ids if name in self.law.servers]
@@ -130,7 +154,7 @@ class Sighting:
         if case is None or not case.released or case.past is None or case.cured_at is None or not self.accuses:
             return None
         below = stands(case.floor, self.reading) == "below" and self.seen > case.cured_at
-        return case if below and self.enforced(case.product, self.tie) else None
+        return case if below and self.enforced(case.product, self.tie, self.reading) else None
 
     def _mix(self, case: Case) -> None:
         """Open again with the clock of its release, and held, but only the first time."""
@@ -298,7 +322,7 @@ class Sighting:
         server.cases.append(case)
         server.hours.pop(product)
         server.below[product].law = max(server.below[product].law, day0)  # not seen for so long: from the opening on
-        enforced = self.enforced(product, self.whose.tie)
+        enforced = self.enforced(product, self.whose.tie, self.reading)
         self._note_peer(server, case)
         past = server.past.pop(product, None)
         within = (
