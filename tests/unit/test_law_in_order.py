@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from shared.domain.build import Build
 from shared.domain.floors import FloorWave
-from shared.domain.records import DisputeCase, ResolveCase
-from tests.support.acts import aged
-from tests.support.scenario import E2016, FLOOR_2016, NAME, SERVER, START, World, policy_for, reading
+from shared.domain.policy import Connector
+from shared.domain.records import DisputeCase, ResolveCase, SetExemption
+from tests.support.acts import IN_BRANCH, aged
+from tests.support.scenario import E2007, E2016, FLOOR_2016, NAME, SERVER, START, World, policy_for, reading
 from tests.unit.test_law_late_and_moved import VERIFIED, audited
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -93,13 +95,14 @@ def test_a_cure_by_an_older_floor_is_one_after_a_raise() -> None:
     assert world.fold.servers[SERVER].hours == ()
 
 
-def test_what_comes_late_says_nothing_of_the_connector_a_server_is_seen_in_now() -> None:
-    """An exempt, or observed, message of yesterday stops no clock today."""
-    world = aged(2, policy=policy_for(open_ties=("connector", "verified", "helo", "domain")))
-    world.adopt(policy_for(version=2, open_ties=("connector", "verified", "helo")))
-    began = world.case().rows[0].since
-    world.see(seen_at=world.now - HOUR, helo=f"other.{NAME.partition('.')[2]}")
-    assert (world.case().enforced, world.case().rows[0].since) == (True, began)
+def test_what_comes_late_says_nothing_of_where_a_server_is_seen_now() -> None:
+    """A message of an hour ago from an exempt peer stops no clock of a server that is seen from elsewhere since."""
+    world = aged(2, **VERIFIED)
+    world.ask(SetExemption, kind="peer", target="192.0.2.99", owner="ops", until=world.now + 30 * DAY)
+    began = world.case(NAME).rows[0].since
+    late = world.see(reading(E2007, None), seen_at=world.now - HOUR, peer="192.0.2.99", **VERIFIED)
+    assert world.kinds(late) == ["ServerSighted"]
+    assert (world.case(NAME).enforced, world.case(NAME).rows[0].since) == (True, began)
 
 
 @pytest.mark.parametrize(("late", "releases"), [(2 * DAY, True), (timedelta(), False)])
@@ -126,3 +129,62 @@ def test_what_was_struck_where_a_case_went_accuses_the_id_it_left_of_nothing() -
     world.open_case()
     assert world.fold.servers[SERVER].cases == ()
     assert audited(world) == ""
+
+
+@pytest.mark.parametrize(
+    "order", [(T1, T2, CURED, T4), (CURED, T1, T2, T4), (CURED, T4, T1, T2), (CURED, T2, T4, T1)], ids=str
+)
+def test_an_id_that_is_new_knows_the_cures_of_the_better_one_that_it_was_seen_with(order: tuple[object, ...]) -> None:
+    """An edge whose names do not resolve kept its mail for hours, while another saw the server confirmed and patched."""
+    world = World()
+    world.pass_time(5 * HOUR)
+    for at in order:
+        world.see(PATCHED if at == CURED else reading(), seen_at=at, **(VERIFIED if at == CURED else {}))  # type: ignore[arg-type]
+    assert sum(len(server.hours) for server in world.fold.servers.values()) == 1
+    assert all(server.cases == () for server in world.fold.servers.values())
+    assert audited(world) == ""
+
+
+def test_what_was_stored_before_cures_were_kept_tells_them_by_the_newest_reading() -> None:
+    """A state of older rules is taken up: a patched server is accused of nothing that was seen before."""
+    world = World()
+    world.see(PATCHED)
+    kept = world.fold.servers[SERVER]
+    world.pass_time(5 * HOUR)
+    world.see(PATCHED, seen_at=START)
+    world.fold.servers.put(SERVER, msgspec.structs.replace(kept, cured=(), last_seen=world.now))
+    for hours in (1, 2, 3):
+        world.see(seen_at=START + hours * HOUR)
+    assert world.fold.servers[SERVER].hours == ()
+
+
+def test_what_comes_late_moves_no_case_and_counts_no_hour_beside_it() -> None:
+    """The connector in which a server was yesterday is not that in which it is now."""
+    connectors = (
+        Connector(name="internet", kind="internet", owner="postmaster", mode="observe"),
+        Connector(name="branch", kind="on-premises", owner="it", ranges=("198.51.100.0/24",), mode="enforce"),
+    )
+    world = World(policy_for(connectors=connectors))
+    then = world.now
+    world.pass_time(DAY)
+    world.open_case(**VERIFIED)
+    for number in range(4):
+        world.see(seen_at=then + number * HOUR, **IN_BRANCH, **VERIFIED)
+    assert [case.enforced for case in world.fold.servers[NAME].cases] == [False]
+    assert world.fold.servers[f"{NAME}@branch"].cases == ()
+    world.pass_time(HOUR)
+    assert "CaseMoved" in world.kinds(world.see(**IN_BRANCH, **VERIFIED))
+    assert audited(world) == ""
+
+
+def test_struck_is_struck_however_often_a_case_went_on() -> None:
+    """From the name of HELO to the one that DNS confirms, and on to a connector."""
+    world = aged(2)
+    world.see(**VERIFIED)
+    world.pass_time(DAY)
+    world.see(**IN_BRANCH, **VERIFIED)
+    world.ask_of_case(DisputeCase, f"{NAME}@branch")
+    world.ask_of_case(ResolveCase, f"{NAME}@branch", outcome="upheld")
+    world.pass_time(DAY)
+    world.open_case()
+    assert world.fold.servers[SERVER].cases == ()

@@ -157,3 +157,59 @@ def test_an_older_build_begins_the_clock_again_that_a_lower_floor_stopped() -> N
     world.see(reading(build=Build(15, 1, 2507, 6)))
     assert world.case().enforced
     assert world.case().rows[0].since == world.fold.law.now
+
+
+def test_a_range_that_the_lower_floor_leaves_open_stands_too() -> None:
+    """Whether it is below nobody knows then; so it opens, ages and refuses nothing, and no notice goes out."""
+    shown = reading(build=Build(15, 1, 2507, 39), high=Build(15, 1, 2507, 43))
+    world = World()
+    world.open_case(shown)
+    for _ in range(35):
+        world.pass_time(DAY)
+        world.see(shown)
+    world.adopt(policy_for(version=2, floors=(low_floor(41),)))
+    told = world.case().ordinal
+    for _ in range(50):
+        world.pass_time(DAY)
+        world.see(shown)
+    assert (world.case().enforced, world.case().ordinal) == (False, told)
+    world.adopt(policy_for(version=3), "restored")
+    assert refused_minutes(world, world.fold.policy) == 0
+
+
+@pytest.mark.parametrize("cured_before", [False, True])
+def test_a_floor_that_sinks_by_its_date_stops_the_clock_with_the_next_message(cured_before: bool) -> None:
+    """Whether or not the server was ever seen patched; and what policy diff promises for that day comes true."""
+    world = World()
+    if cured_before:
+        world.see(reading(build=Build(15, 1, 2507, 61)))
+        world.pass_time(DAY)
+    world.open_case()
+    for _ in range(35):
+        world.pass_time(DAY)
+        world.see()
+    sinks = (world.now + 2 * DAY).date()
+    world.adopt(policy_for(version=2, floors=(low_floor(61), low_floor(39, sinks))))
+    assert world.case().enforced
+    for _ in range(3):
+        world.pass_time(DAY)
+        world.see()
+    assert not world.case().enforced
+    seen = len(world.log)
+    world.pass_time(DAY)
+    world.see()
+    assert len(world.log) == seen  # it says nothing more
+
+
+def test_what_was_seen_before_a_wave_that_accepts_it_opens_a_case_that_stands() -> None:
+    """It came after the wave, and every message of today is accepted."""
+    world = World()
+    world.see()
+    world.pass_time(HOUR)
+    world.see()
+    evening = world.now.replace(hour=23, minute=0)
+    sinks = (evening + DAY).date()
+    world.adopt(policy_for(version=2, floors=(low_floor(61), low_floor(39, sinks))))
+    world.pass_time(evening + 2 * HOUR - world.now)
+    world.see(seen_at=evening)
+    assert [case.enforced for case in world.fold.servers[SERVER].cases] == [False]
