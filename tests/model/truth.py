@@ -182,9 +182,7 @@ class Truth:
             other.clear(reading.product, seen)
         if known is None and cured_before > -BEFORE_ALL and not lifts_own:
             server.clear(reading.product, cured_before)
-        for other in dropped:
-            other.hours = [hour for hour in other.hours if hour[1] != reading.product]
-        self._lift(cured, seen)
+        self._lift(cured, dropped, reading.product, seen)
         if mixed is not None and mixed.left is not None:
             self._open_again(mixed, mixed.left if self.policy.relapses.days else None)
         if moves is not None:
@@ -193,8 +191,10 @@ class Truth:
             self._open(server, reading, floor, connector, tie, self._counts_at(seen))
         self._cases = None
 
-    def _lift(self, cured: list[Case], seen: int) -> None:
-        """All that they have is over; they end a day later."""
+    def _lift(self, cured: list[Case], dropped: list[Server], product: str, seen: int) -> None:
+        """All that these cases have is over, and they end a day later; the hours of these servers count no more."""
+        for server in dropped:
+            server.hours = [hour for hour in server.hours if hour[1] != product]
         for case in cured:
             now = self.law_now
             left = Left(case.floor, case.stood_at(now), case.slowed_at(now), now, seen)
