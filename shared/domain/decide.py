@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
+from shared.domain import cures, rehome, relapse
 from shared.domain import events as e
-from shared.domain import rehome, relapse
 from shared.domain.blocking import grant_at, grant_blocking
 from shared.domain.caps import Waiter, in_turn
 from shared.domain.clocks import Seen, clocks, held_from_day0, refuses
@@ -27,8 +27,6 @@ from shared.domain.view import View
 
 REQUEST_MAX_AGE = timedelta(hours=24)
 REQUEST_IDS_KEPT = timedelta(days=16)  # longer than the 14 days that `requests` keeps a record
-NEVER = datetime.min.replace(tzinfo=UTC)
-MOMENT = timedelta(microseconds=1)
 NEWS_PER_HOUR = 4
 """Sightings of one server that are news in one UTC hour. At the bound only a cure is: nobody can fill the log with builds."""
 
@@ -56,25 +54,19 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     who = view.naming.identify(sighting.facts)
     if who.server is None:
         return []
-    # In UTC, for its day and hour count; and never later than now.
-    facts = sighting.facts
-    if facts.seen_at > at or facts.seen_at.tzinfo is not UTC:
-        facts = msgspec.structs.replace(facts, seen_at=min(facts.seen_at, at).astimezone(UTC))
-        sighting = msgspec.structs.replace(sighting, facts=facts)
+    facts = _in_utc(sighting.facts, at)
     floor = view.policy.floor_for(reading.product, facts.seen_at.date())
     standing = floor.standing(reading) if floor else Standing.UNKNOWN
     matched = [server for server_id in who.matches if (server := view.servers.get(server_id)) is not None]
     known = matched[0] if matched and matched[0].server == who.server else None
     of_now = not facts.imported and all(facts.seen_at >= server.last_seen for server in matched)
-    cured_before = _cured_before(view, known, who, facts, floor, reading.product)
+    cured_before = cures.cured_before(view, known, who.server, facts, floor, reading.product)
     below = standing is Standing.BELOW and facts.seen_at > cured_before and _accuses(view, matched, who, facts, reading)
     releases = _releases(view, matched, facts, reading, by=who.server)
     met = standing is Standing.AT_OR_ABOVE
-    cured_at = _cured_at(known, facts, reading.product, lifted=met or bool(releases), below=below)
-    if known is None and cured_at is None and cured_before > NEVER:
-        cured_at = cured_before
-    drops = _drops(matched, facts, reading.product) if met else []
-    clears = _clears(matched, facts, reading.product, releases, met=met)
+    cured_at = cures.cured_at(known, facts, reading.product, cured_before, lifted=met or bool(releases), below=below)
+    drops = cures.drops(matched, facts, reading.product) if met else []
+    clears = cures.clears(matched, facts, reading.product, releases, met=met)
     elsewhere = rehome.case_to_move(matched, who, reading) if below else None
     move = elsewhere if of_now else None
     counts = below and (move is not None or elsewhere is None)
@@ -119,6 +111,13 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
     return [*cured, *modes, *again, *opens]
 
 
+def _in_utc(facts: Facts, at: datetime) -> Facts:
+    """For its day and hour count; and never later than now."""
+    if facts.seen_at <= at and facts.seen_at.tzinfo is UTC:
+        return facts
+    return msgspec.structs.replace(facts, seen_at=min(facts.seen_at, at).astimezone(UTC))
+
+
 def _accuses(view: View, matched: Sequence[Server], who: Identity, facts: Facts, reading: Reading) -> bool:
     """
     Whether a reading below the floor may count against its server: by a tie that opens.
@@ -128,7 +127,7 @@ def _accuses(view: View, matched: Sequence[Server], who: Identity, facts: Facts,
     return (
         who.tie in view.policy.open_ties
         and not facts.imported
-        and not any(server.strikes(reading) for server in _with_homes(view, matched))
+        and not any(server.strikes(reading) for server in rehome.with_homes(view, matched))
     )
 
 
@@ -182,87 +181,8 @@ def _modes(
             yield from clocks(view, left, day=day, seen=seen)
 
 
-def _with_homes(view: View, matched: Iterable[Server]) -> Iterator[Server]:
-    """The servers, and those to which cases of theirs went: an operator struck the reading there."""
-    left = {server.server: server for server in matched}
-    asked: set[str] = set()
-    while left:
-        name, server = left.popitem()
-        asked.add(name)
-        yield server
-        homes = (view.servers.get(moved.server) for moved in server.moved if moved.server not in asked)
-        left |= {home.server: home for home in homes if home is not None}
-
-
-def _cured_before(
-    view: View, known: Server | None, who: Identity, facts: Facts, floor: Floor | None, product: str
-) -> datetime:
-    """
-    Up to when what was seen of the server accuses it of nothing, as far as that is on record: it was seen patched then, or later.
-
-    Of an id that is new, a better one that was seen with it tells it.
-    """
-    if known is not None:
-        cured_at = known.cured_at(product)
-        if cured_at is not None:
-            return cured_at
-        # What was stored before rules 3 tells it by the newest reading alone.
-        patched = floor is not None and floor.standing(known.reading) is Standing.AT_OR_ABOVE
-        return known.last_seen - MOMENT if patched else NEVER
-    name = facts.name
-    better = [name, *(f"{name}@{connector.name}" for connector in view.policy.connectors)]
-    found = [view.servers.get(one) for one in better if one != who.server]
-    cures = [server.cured_at(product) for server in found if server is not None and who.server in server.matches]
-    return max((cured_at for cured_at in cures if cured_at is not None), default=NEVER)
-
-
 def _is_narrowed(known: Server, product: str, floor: Floor | None) -> bool:
     return floor is not None and is_narrowed(known, known.case_of(product), floor)
-
-
-def _cured_at(known: Server | None, facts: Facts, product: str, *, lifted: bool, below: bool) -> datetime | None:
-    """
-    Up to when what was seen of the product accuses the server of nothing, as far as this sighting says so.
-
-    A patched reading says it, and one that lifts a case; and the first below the floor after one, for a patched one that says nothing new is not on record.
-    """
-    if lifted:
-        return facts.seen_at if _may_cure(known, facts, product) else None
-    before, newest = (known.cured_at(product), known.below_of(product)) if known else (None, None)
-    if below and before is not None and (newest is None or newest.seen_at < before):
-        return facts.seen_at
-    return None
-
-
-def _is_first(server: Server, facts: Facts, product: str) -> bool:
-    """Whether a patched reading is the first on record, or comes late and is newer than that: then it must be kept."""
-    before = server.cured_at(product)
-    return before is None or before < facts.seen_at < server.last_seen
-
-
-def _clears(
-    matched: Iterable[Server],
-    facts: Facts,
-    product: str,
-    releases: Sequence[e.CaseReleased | e.NoticeDue],
-    *,
-    met: bool,
-) -> list[e.AccusationDropped]:
-    """Of which ids nothing counts, and it must be kept all the same that what comes late accuses them of nothing."""
-    released = {one.server for one in releases}
-    return [
-        e.AccusationDropped(server=server.server, product=product, seen_at=facts.seen_at)
-        for server in matched
-        if not any(hour.product == product for hour in server.hours)
-        and (server.server in released or (met and _is_first(server, facts, product)))
-        and _may_cure(server, facts, product)
-    ]
-
-
-def _may_cure(server: Server | None, facts: Facts, product: str) -> bool:
-    """Imported evidence tells how a server was: it lifts nothing that was seen after it. What an edge sees always may."""
-    below = server.below_of(product) if server else None
-    return not facts.imported or below is None or facts.seen_at > below.seen_at
 
 
 def _has_place(view: View, known: Server | None, who: Identity, at: datetime) -> bool:
@@ -330,7 +250,7 @@ def _releases(
             continue
         if case.floor.standing(reading) is not Standing.AT_OR_ABOVE:
             continue
-        if not _may_cure(server, facts, case.product) or relapse.is_still_seen(server, case, view.law):
+        if not cures.may_cure(server, facts, case.product) or relapse.is_still_seen(server, case, view.law):
             continue
         clock = relapse.clock_left(case, view.law)
         found.append(
@@ -350,14 +270,6 @@ def _releases(
             told = e.PlannedNotice(kind="release", since=view.law.now, stage=case.entered)
             found.append(notice_due(server, case, view.law, view.policy, told))
     return found
-
-
-def _drops(matched: Iterable[Server], facts: Facts, product: str) -> list[e.Event]:
-    return [
-        e.AccusationDropped(server=server.server, product=product, seen_at=facts.seen_at)
-        for server in matched
-        if any(hour.product == product for hour in server.hours) and _may_cure(server, facts, product)
-    ]
 
 
 def _openings(view: View, sighted: e.ServerSighted, floor: Floor | None, day: date) -> list[e.Event]:

@@ -5,7 +5,7 @@ A server that DNS confirms from now on, or that a connector takes in, has a bett
 that it has, so that it is neither lost nor doubled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from shared.domain.evidence import Reading
 from shared.domain.floors import Standing
@@ -38,3 +38,15 @@ def home_of(view: View, server_id: str, number: int) -> Server | None:
             break
         server = view.servers.get(to)
     return server
+
+
+def with_homes(view: View, matched: Iterable[Server]) -> Iterator[Server]:
+    """The servers, and those to which cases of theirs went: an operator struck the reading there."""
+    left = {server.server: server for server in matched}
+    asked: set[str] = set()
+    while left:
+        name, server = left.popitem()
+        asked.add(name)
+        yield server
+        homes = (view.servers.get(moved.server) for moved in server.moved if moved.server not in asked)
+        left |= {home.server: home for home in homes if home is not None}
