@@ -80,6 +80,7 @@ class Sighting:
             self._release(case)
         if mixed is not None:
             self._mix(mixed)
+        held = source.held_since if source else None
         if source is not None:
             self._move(source)
         if self.of_now:
@@ -87,12 +88,11 @@ class Sighting:
         if elsewhere is None:
             self._open()
         if source is not None:
-            self._settle(self.server, source)
+            self._settle(self.server, source, held)
 
-    def _settle(self, server: Server, source: Case) -> None:
-        """The case that moved is as it must be where it is now."""
+    def _settle(self, server: Server, source: Case, held: datetime | None) -> None:
+        """The case that moved is as it must be where it is now. held: since when it was held there."""
         self._clock(server, source)
-        held = source.held_since
         follows_account(self.law, server, source, self.law.now, None)
         if source.held_since == held:  # else it goes on as at the end of any hold
             self._grant_moved()
