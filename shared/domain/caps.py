@@ -43,6 +43,11 @@ class Queue:
         """Its place, from 1: behind all that fell due before it, whether or not it is in the queue."""
         return bisect_left(self._in_order(), waiter) + 1
 
+    def behind(self, now: datetime) -> datetime:
+        """Since when one waits that newly asks at *now*: later than all who wait, though no law time went by since they came."""
+        newest = self._in_order()[-1].since if self._waiting else None
+        return now if newest is None or newest < now else newest + timedelta(microseconds=1)
+
     def move(self, before: Iterable[Waiter], after: Iterable[Waiter]) -> None:
         """A server's cases that waited, and those that do now."""
         for waiter in before:

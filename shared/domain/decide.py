@@ -397,6 +397,7 @@ def _granted_now(
         return None
     # Not backwards, and ahead by a moment: its stage falls due like any other, and not while the law stands still.
     granted = grant_blocking(server, case, policy, law.now + timedelta(seconds=1))
-    waiter = Waiter(case.waits.since if case.waits else law.now, server.server, server.cases.index(case))
+    since = case.waits.since if case.waits else view.queue.behind(law.now)
+    waiter = Waiter(since, server.server, server.cases.index(case))
     found = in_turn(granted, waiter, queue=view.queue, law=law, policy=policy, ahead=ahead)
     return None if case.waits and isinstance(found, e.BlockingWaits) else found

@@ -6,7 +6,7 @@ functions as everywhere. Only what needs another sighting is told ahead: that a 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -130,7 +130,8 @@ class PolicyDiff:
         """Remember who is granted his first blocking row, and since when he waits for it."""
         if isinstance(event, e.BlockingGranted) and event.newly:
             case = server.case_of(event.product)
-            since = case.waits.since if case and case.waits else self._law.now
+            # Who newly asks stands behind all who wait.
+            since = case.waits.since if case and case.waits else self._law.now + timedelta(microseconds=1)
             waiter = caps.Waiter(since, server.server, server.cases.index(case) if case else 0)
             self._granted.setdefault(server.server, []).append((waiter, event.product))
 

@@ -11,7 +11,7 @@ from tests.second_law.case import Case
 from tests.second_law.clocks import account_of, clocks
 from tests.second_law.due import fall_due
 from tests.second_law.law import SecondLaw
-from tests.second_law.queue import Queue, blocks, cap, place_of
+from tests.second_law.queue import Queue, behind, blocks, cap, place_of
 from tests.second_law.words import DAY, HOUR, SECOND
 
 Asked = AdoptPolicy | ReportNotice | SetFreeze | Act
@@ -112,14 +112,14 @@ def _adopt(law: SecondLaw, policy: Policy) -> None:
 def terms(law: SecondLaw, room: int, queue: list[tuple[datetime, str, int]], running: list[Case]) -> None:
     """A policy that asks less, or has more room, grants from its adoption on: first who waits, then who newly asks, by server."""
     left = max(0, room - law.blocked_on.get(law.at.date(), 0))
-    asked = 0
+    asked, last = 0, behind(law)
     for server in sorted(law.servers.values(), key=lambda one: one.id):
         for case in server.cases:
             # What this policy just let go on is granted as at any hold's end.
             grant = law.grant_at(case) if case.running and case in running else None
             if grant is None or grant > law.now:
                 continue
-            waited, first = case.waits is not None, case.waits[0] if case.waits else law.now
+            waited, first = case.waits is not None, case.waits[0] if case.waits else last
             place = 1 + sum(one < place_of(law, case, first) for one in queue) + (0 if waited else asked)
             if place <= left or not waited:
                 case.due_first = first

@@ -117,7 +117,8 @@ def end_pause(law: SecondLaw, account: str, used_to: date, at: datetime, due: da
     assert pause is not None
     pause.over = used_to
     law.told.append(("pause over", account, used_to, due))
-    mine = [server for server in law.servers.values() if account_of(law, server) == account]
+    # And the server that is named so, though by now it may be another's.
+    mine = [server for server in law.servers.values() if account in (account_of(law, server), server.id)]
     cases = [case for server in mine for case in server.cases]
     clocks(law, at, lambda server: server in mine, due, starts=False, lets_go=cases)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tests.second_law.case import Case
 from tests.second_law.law import EPOCH, SecondLaw
-from tests.second_law.words import DAY
+from tests.second_law.words import DAY, MICRO
 
 NO_CAP = 1_000_000
 
@@ -17,6 +17,12 @@ def cap(law: SecondLaw) -> int:
         return NO_CAP
     open_cases = [c for server in law.servers.values() for c in server.cases if c.enforced and not c.released]
     return max(caps.newly_blocked_per_day, len(open_cases) * caps.newly_blocked_percent_of_open_cases // 100)
+
+
+def behind(law: SecondLaw) -> datetime:
+    """Since when one waits that newly asks now: later than all who wait."""
+    newest = max((c.waits[0] for server in law.servers.values() for c in server.cases if c.waits), default=None)
+    return law.now if newest is None or newest < law.now else newest + MICRO
 
 
 class Queue(NamedTuple):

@@ -8,7 +8,7 @@ from tests.second_law.case import Case, Past
 from tests.second_law.clocks import enforces, exempt, follows_account, holds, pauses, start, stop
 from tests.second_law.due import fall_due
 from tests.second_law.law import Below, SecondLaw, Server, hour_of
-from tests.second_law.queue import blocks
+from tests.second_law.queue import behind, blocks
 from tests.second_law.words import DAY, MICRO, SECOND, Who, floor_on, stands, who
 
 NEWS_A_HOUR = 4
@@ -198,7 +198,7 @@ class Sighting:
         case = self.server.case_of(self.reading.product) if self.server else None
         grant = self.law.grant_at(case) if case and case.running else None
         if case and grant and grant <= self.law.now:
-            case.due_first = case.due_first or self.law.now
+            case.due_first = case.due_first or behind(self.law)
             blocks(self.law, case, self.law.now + SECOND, None, before_its_day=True)
 
     def _hour(self) -> int | None:

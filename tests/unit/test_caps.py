@@ -14,7 +14,7 @@ from shared.domain.ahead import ahead_of
 from shared.domain.catalogue import load_catalogue
 from shared.domain.explain import explain
 from shared.domain.fold import Fold
-from shared.domain.policy import Caps, Notices, Policy
+from shared.domain.policy import Caps, Notices, Policy, Protected
 from shared.domain.records import Row
 from shared.domain.state import Law
 from shared.domain.verify import Audit
@@ -316,6 +316,24 @@ def test_a_policy_that_asks_less_for_blocking_obeys_the_cap() -> None:
     for _ in range(4):
         live_a_day(world, 8)
     assert list(granted_by_day(world).values()) == [3, 3, 2]
+
+
+def test_who_newly_asks_overtakes_nobody_who_waits_since_that_instant() -> None:
+    """Two policies in one second: no law time went by, and the second lets one more ask, whose name comes first."""
+    names = ("ex00.alt.example",)
+    guarded = (Protected(title="t", domains=names, connectors=()),)
+    world = World(capped(1))
+    for _ in range(3):
+        see_all(world, 3)
+        world.pass_time(HOUR)
+    for _ in range(70):
+        see_all(world, 3)
+        world.pass_time(DAY, step=DAY)
+    world.adopt(capped(1, version=2, notices=no_notice(), protected=guarded), "guarded")
+    events = world.adopt(capped(2, version=3, notices=no_notice()), "all")
+    granted = [event.server for event in events if isinstance(event, e.BlockingGranted)]
+    assert [name.partition(".")[0] for name in granted] == ["ex02"]
+    assert world.fold.law.newly_blocked == 2
 
 
 def test_count_and_queue_are_the_same_in_the_fold_after_a_restart_and_in_a_replay() -> None:
