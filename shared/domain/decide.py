@@ -20,7 +20,6 @@ from shared.domain.floors import Floor, Standing
 from shared.domain.identity import Identity
 from shared.domain.policy import Policy, complaints_of
 from shared.domain.records import Act, AdoptPolicy, ReportNotice, SetFreeze, Sighting
-from shared.domain.repeats import is_narrowed
 from shared.domain.schedule import notice_due
 from shared.domain.state import Case, Law, Server
 from shared.domain.view import View
@@ -81,7 +80,7 @@ def decide_sighting(view: View, sighting: Sighting, *, at: datetime) -> list[e.E
         ("cleared", bool(clears)),
         ("mixed", mixed is not None),
         ("moved", move is not None),
-        ("narrowed", of_now and known is not None and _is_narrowed(known, reading.product, floor)),
+        ("narrowed", of_now and known is not None and known.is_narrowed(reading.product, floor)),
     )
     news += [what for what, it_is in too if it_is]
     if not news:
@@ -179,10 +178,6 @@ def _modes(
             rest = tuple(case for case in server.cases if case.product not in released)
             left = msgspec.structs.replace(server, cases=rest) if released else server
             yield from clocks(view, left, day=day, seen=seen)
-
-
-def _is_narrowed(known: Server, product: str, floor: Floor | None) -> bool:
-    return floor is not None and is_narrowed(known, known.case_of(product), floor)
 
 
 def _has_place(view: View, known: Server | None, who: Identity, at: datetime) -> bool:

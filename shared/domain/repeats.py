@@ -111,13 +111,7 @@ def _is_changed_by_next(server: Server, case: Case, floor: Floor | None) -> bool
     if case.released_at is not None:
         return case.past is not None
     met = case.floor.standing(server.reading) is Standing.AT_OR_ABOVE
-    return met or (floor is not None and is_narrowed(server, case, floor))
-
-
-def is_narrowed(server: Server, case: Case | None, floor: Floor) -> bool:
-    """Whether a case that is enforced rests on a reading that *floor* does not call below it."""
-    accused = server.accused_of(case.product) if case and case.enforced and case.released_at is None else None
-    return accused is not None and floor.standing(accused) is not Standing.BELOW
+    return met or server.is_narrowed(case.product, floor)
 
 
 def _accused_span(server: Server, case: Case | None) -> tuple[datetime, datetime] | None:

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.events import CaseHoldReason, Hour, NoticeKind, PlannedNotice
 from shared.domain.evidence import Reading, UtcDatetime
-from shared.domain.floors import Floor
+from shared.domain.floors import Floor, Standing
 from shared.domain.policy import Tie
 from shared.domain.records import CaseSchedule, Decision, Row, Struck
 
@@ -217,6 +217,13 @@ class Server(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
         if below is not None and below.reading is None and self.reading.product == product:
             return self.reading  # before rules 3 what accused was not kept, and mostly it is the newest
         return below.reading if below else None
+
+    def is_narrowed(self, product: str, floor: Floor | None) -> bool:
+        """Whether its enforced case about *product* rests on a reading that *floor* does not call below it."""
+        case, accused = self.case_of(product), self.accused_of(product)
+        if case is None or not case.enforced or case.released_at is not None or accused is None or floor is None:
+            return False
+        return floor.standing(accused) is not Standing.BELOW
 
 
 class Law(msgspec.Struct, frozen=True, gc=False, kw_only=True):

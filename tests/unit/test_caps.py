@@ -47,6 +47,18 @@ def fleet(count: int, policy: Policy, *, days: float = 58) -> World:
     return world
 
 
+def never_told(count: int, policy: Policy) -> World:
+    """So many cases past day 60 of which no notice was delivered."""
+    world = World(policy)
+    for _ in range(3):
+        see_all(world, count)
+        world.pass_time(HOUR)
+    for _ in range(70):
+        see_all(world, count)
+        world.pass_time(DAY, step=DAY)
+    return world
+
+
 def see_all(world: World, count: int) -> None:
     """Each of them once."""
     for number in range(count):
@@ -301,13 +313,7 @@ def test_a_policy_with_more_room_grants_at_once_those_for_whom_there_is_room() -
 
 def test_a_policy_that_asks_less_for_blocking_obeys_the_cap() -> None:
     """Eight cases had waited for a notice that came never; the policy asks for none any more."""
-    world = World(capped(3))
-    for _ in range(3):
-        see_all(world, 8)
-        world.pass_time(HOUR)
-    for _ in range(70):
-        see_all(world, 8)
-        world.pass_time(DAY, step=DAY)
+    world = never_told(8, capped(3))
     events = world.adopt(capped(3, version=2, notices=no_notice()), "no-notice")
     assert numbers(events, e.BlockingGranted) == [0, 1, 2]
     assert [(event.place, event.day.day) for event in events if isinstance(event, e.BlockingWaits)] == [
@@ -322,13 +328,7 @@ def test_who_newly_asks_overtakes_nobody_who_waits_since_that_instant() -> None:
     """Two policies in one second: no law time went by, and the second lets one more ask, whose name comes first."""
     names = ("ex00.alt.example",)
     guarded = (Protected(title="t", domains=names, connectors=()),)
-    world = World(capped(1))
-    for _ in range(3):
-        see_all(world, 3)
-        world.pass_time(HOUR)
-    for _ in range(70):
-        see_all(world, 3)
-        world.pass_time(DAY, step=DAY)
+    world = never_told(3, capped(1))
     world.adopt(capped(1, version=2, notices=no_notice(), protected=guarded), "guarded")
     events = world.adopt(capped(2, version=3, notices=no_notice()), "all")
     granted = [event.server for event in events if isinstance(event, e.BlockingGranted)]

@@ -92,7 +92,7 @@ def test_a_cure_by_an_older_floor_is_one_after_a_raise() -> None:
     world.pass_time(2 * DAY)
     for hours in (1, 2, 3):
         world.see(seen_at=START + hours * HOUR)
-    assert world.fold.servers[SERVER].hours == ()
+    assert (world.fold.servers[SERVER].hours, world.fold.servers[SERVER].cases) == ((), ())
 
 
 def test_what_comes_late_says_nothing_of_where_a_server_is_seen_now() -> None:
