@@ -67,7 +67,7 @@ def test_an_imported_reading_does_not_let_older_ones_accuse() -> None:
     world.see(seen_at=T4, imported=True)
     for at in (T1, T2, CURED - MINUTE):
         world.see(seen_at=at)
-    assert world.fold.servers[SERVER].hours == ()
+    assert (world.fold.servers[SERVER].hours, world.fold.servers[SERVER].cases) == ((), ())
 
 
 def test_a_cure_of_a_better_id_is_one_of_the_weaker_ids_too() -> None:
@@ -78,7 +78,7 @@ def test_a_cure_of_a_better_id_is_one_of_the_weaker_ids_too() -> None:
     world.see(PATCHED, seen_at=CURED, **VERIFIED)
     for at in (T1, T2, CURED - MINUTE):
         world.see(seen_at=at)
-    assert world.fold.servers[SERVER].hours == ()
+    assert (world.fold.servers[SERVER].hours, world.fold.servers[SERVER].cases) == ((), ())
     assert world.fold.servers[SERVER].cured_at(E2016) == CURED
     assert audited(world) == ""
 
@@ -155,7 +155,7 @@ def test_what_was_stored_before_cures_were_kept_tells_them_by_the_newest_reading
     world.fold.servers.put(SERVER, msgspec.structs.replace(kept, cured=(), last_seen=world.now))
     for hours in (1, 2, 3):
         world.see(seen_at=START + hours * HOUR)
-    assert world.fold.servers[SERVER].hours == ()
+    assert (world.fold.servers[SERVER].hours, world.fold.servers[SERVER].cases) == ((), ())
 
 
 def test_what_comes_late_moves_no_case_and_counts_no_hour_beside_it() -> None:
